@@ -1,0 +1,23 @@
+import type { InstallationId } from "./InstallationId.js"
+import type { ModelName } from "./ModelName.js"
+
+/**
+ * One source's share of one submission as line protocol: the unit that is stored, read back, drained and erased.
+ * Lines end in `\n`, timestamps are milliseconds, and nothing in them needs escaping.
+ */
+export interface Block {
+  readonly installationId: InstallationId
+  readonly model: ModelName
+  readonly version: string
+  /** Absent in the flat shape. */
+  readonly heatpumpId: string | undefined
+  readonly firstTimestampMs: number
+  readonly lastTimestampMs: number
+  /** Lines. */
+  readonly records: number
+  readonly samples: number
+  /** Of the uncompressed line protocol: what makes storing a block idempotent per installation. */
+  readonly sha256: Buffer
+  /** gzip: several members in a row are one valid gzip body, so blocks can be sent on without being opened. */
+  readonly gzippedLines: Buffer
+}

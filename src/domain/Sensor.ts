@@ -1,0 +1,46 @@
+import { sensorTable } from "./SensorTable.js"
+
+/** What a sensor's number means: a measurement, a count or set point, a code, a bit set, or 0/1. */
+export type SensorKind = "float" | "integer" | "enum" | "flags" | "binary"
+
+export interface Sensor {
+  readonly name: string
+  readonly unit: "°C" | "kW" | "kWh" | "%" | "EUR" | null
+  readonly kind: SensorKind
+  /** Hard physical bounds, inclusive, in `unit`. */
+  readonly min: number
+  readonly max: number
+  /** Values that mean "no such probe"; accepted although they may lie outside the bounds. */
+  readonly absent: ReadonlyArray<number>
+  /** Names of codes (`enum`) or of bits (`flags`). */
+  readonly members?: Readonly<Record<string, number>>
+}
+
+/**
+ * Field names that may become part of a series name: letters, digits and `_`, not starting with the `__` that
+ * Prometheus reserves. None of these characters needs escaping in line protocol.
+ */
+export const fieldNamePattern = /^(?!__)[A-Za-z0-9_]{1,128}$/
+
+/** Bounds of a field that the registry does not know: up to 13 digits before the point leave VictoriaMetrics two after it. */
+export const unknownFieldLimit = 1e13
+
+/** A non-zero magnitude below this is a byte-order fault, never a measurement. */
+export const smallestMagnitude = 1e-20
+
+const expand = (name: string): ReadonlyArray<string> => {
+  const range = /\{(\w+)\.\.(\w+)\}/.exec(name)
+  if (range === null) return [name]
+  const [template, from, to] = range
+  const isNumber = /\d/.test(from!)
+  const first = isNumber ? Number(from) : from!.charCodeAt(0)
+  const last = isNumber ? Number(to) : to!.charCodeAt(0)
+  return Array.from({ length: last - first + 1 }, (_, i) =>
+    name.replace(template, isNumber ? String(first + i) : String.fromCharCode(first + i))
+  ).flatMap(expand)
+}
+
+/** Every known sensor by its full name. */
+export const sensors: ReadonlyMap<string, Sensor> = new Map(
+  sensorTable.flatMap((row) => expand(row.name).map((name) => [name, { ...row, name }]))
+)

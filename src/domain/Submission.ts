@@ -1,0 +1,79 @@
+import { Schema } from "effect"
+import { InstallationId } from "./InstallationId.js"
+import { type ModelName, ModelNameFromWire } from "./ModelName.js"
+
+/** The client's version on the wire; absent and null mean `unknown`. */
+const ClientVersion = Schema.NullishOr(Schema.String.pipe(Schema.pattern(/^[A-Za-z0-9._+-]{1,32}$/)))
+
+/** The envelope around the records. Unknown keys are ignored; the records have their own loop (`pipeline/Decode`). */
+export const Envelope = Schema.Struct({
+  installation_id: InstallationId,
+  heatpump_model: Schema.optional(ModelNameFromWire),
+  version: Schema.optional(ClientVersion),
+  data: Schema.declare((data: unknown): data is ReadonlyArray<unknown> => Array.isArray(data))
+})
+export type Envelope = typeof Envelope.Type
+
+/** One column of a reading: a name that is safe in line protocol, and what Decode checks its values against. */
+export interface Field {
+  readonly name: string
+  /** `name=` in ASCII. */
+  readonly key: Uint8Array
+  readonly min: number
+  readonly max: number
+  readonly absent: ReadonlyArray<number>
+}
+
+/** Where a reading comes from: the home as a whole, or one heat pump of it. Becomes the tags of its series. */
+export interface Source {
+  readonly model: ModelName
+  /** Only in the nested shape, where a home names its heat pumps. */
+  readonly heatpump?: { readonly id: string; readonly manufacturer: string }
+}
+
+/** The accepted samples of one source at one time; `values[i]` belongs to `fields[i]`, all finite. */
+export interface Reading {
+  readonly source: number
+  readonly timestampMs: number
+  readonly fields: ReadonlyArray<Field>
+  readonly values: ReadonlyArray<number>
+}
+
+/** Stable words of the 200 answer. The first group rejects a record, the second refuses a field. */
+export const VerdictCode = Schema.Literal(
+  "not_an_object",
+  "timestamp_missing",
+  "timestamp_invalid",
+  "timestamp_too_old",
+  "timestamp_in_future",
+  "no_numeric_fields",
+  "field_name_invalid",
+  "value_not_numeric",
+  "value_out_of_range",
+  "too_many_fields",
+  "heatpump_invalid",
+  "too_many_heatpumps"
+)
+export type VerdictCode = typeof VerdictCode.Type
+
+export const Verdict = Schema.Struct({
+  index: Schema.Int.annotations({ description: "Position of the record in `data`, from 0" }),
+  code: VerdictCode,
+  field: Schema.optional(Schema.String)
+})
+export type Verdict = typeof Verdict.Type
+
+export interface Submission {
+  readonly installationId: InstallationId
+  readonly version: string
+  readonly sources: ReadonlyArray<Source>
+  readonly readings: ReadonlyArray<Reading>
+  /** `processed + rejected` = records sent. */
+  readonly processed: number
+  readonly rejected: number
+  readonly fieldsDropped: number
+  /** The first `maxVerdicts`; the counts above are complete. */
+  readonly verdicts: ReadonlyArray<Verdict>
+}
+
+export const maxVerdicts = 100

@@ -1,0 +1,119 @@
+import type { IncomingMessage } from "node:http"
+import type { Transform } from "node:stream"
+import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib"
+import { Data, Effect } from "effect"
+
+/** Larger than `MAX_BODY_BYTES`, on the wire or after decompression. */
+export class BodyTooLarge extends Data.TaggedError("BodyTooLarge")<{ readonly detail: string }> {}
+
+/** Neither a length nor chunks: there is no body to read. */
+export class LengthRequired extends Data.TaggedError("LengthRequired")<{ readonly detail: string }> {}
+
+/** Cut off, or its compression is damaged. */
+export class BodyMalformed extends Data.TaggedError("BodyMalformed")<{ readonly detail: string }> {}
+
+export class MediaTypeUnsupported extends Data.TaggedError("MediaTypeUnsupported")<{ readonly detail: string }> {}
+
+export type BodyError = BodyTooLarge | LengthRequired | BodyMalformed | MediaTypeUnsupported
+
+/** Node's request is what the pipeline reads from: Effect's own body reader is quadratic in the number of chunks. */
+export type BodySource = IncomingMessage
+
+const decompressors: Readonly<Record<string, (() => Transform) | undefined>> = {
+  __proto__: null as never,
+  gzip: createGunzip,
+  "x-gzip": createGunzip,
+  deflate: createInflate,
+  br: createBrotliDecompress
+}
+
+const contentCodingOf = (request: BodySource) =>
+  (request.headers["content-encoding"] ?? "identity").trim().toLowerCase()
+
+export const isCompressed = (request: BodySource): boolean => contentCodingOf(request) !== "identity"
+
+/** `Content-Length`, or undefined for a chunked body. */
+export const declaredLength = (request: BodySource): number | undefined => {
+  const length = request.headers["content-length"]
+  return length === undefined ? undefined : Number(length)
+}
+
+/** Everything that can be refused before the first byte of the body is read. */
+export const checkHead = (request: BodySource, maxBytes: number): Effect.Effect<void, BodyError> => {
+  const contentType = request.headers["content-type"]
+  if (contentType !== undefined && !/^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(contentType.trim())) {
+    return new MediaTypeUnsupported({ detail: "Content-Type must be application/json" })
+  }
+  const coding = contentCodingOf(request)
+  if (coding !== "identity" && decompressors[coding] === undefined) {
+    return new MediaTypeUnsupported({ detail: "Content-Encoding must be identity, gzip, deflate or br" })
+  }
+  const length = declaredLength(request)
+  if (length === undefined && request.headers["transfer-encoding"] === undefined) {
+    return new LengthRequired({ detail: "The request has no body: send Content-Length or a chunked body" })
+  }
+  return length !== undefined && length > maxBytes ? tooLarge(maxBytes, "on the wire") : Effect.void
+}
+
+const tooLarge = (maxBytes: number, where: string) =>
+  new BodyTooLarge({ detail: `The body is larger than ${maxBytes} bytes ${where}` })
+
+/**
+ * Reads and decompresses a body, counting bytes on both sides of the decompressor while they stream, so that neither a
+ * long body nor a decompression bomb is ever held in memory beyond `maxBytes`. Ends with the first violation; the rest of
+ * the request is then left unread (`http/Server` closes such connections).
+ */
+export const readBody = (request: BodySource, maxBytes: number): Effect.Effect<Buffer, BodyError> =>
+  Effect.async((resume) => {
+    const decompressor = decompressors[contentCodingOf(request)]?.()
+    const chunks: Array<Buffer> = []
+    let wireBytes = 0
+    let plainBytes = 0
+    let done = false
+
+    const finish = (result: Effect.Effect<Buffer, BodyError>) => {
+      if (done) return
+      done = true
+      request.off("data", onWire).off("end", onEnd).off("error", onAbort).off("close", onClose)
+      request.on("error", ignore)
+      if (decompressor !== undefined) {
+        decompressor.removeAllListeners()
+        decompressor.on("error", ignore)
+        decompressor.destroy()
+      }
+      // Listeners keep this closure alive in old space: without this line every body survives several collections.
+      chunks.length = 0
+      resume(result)
+    }
+    const onPlain = (chunk: Buffer) => {
+      plainBytes += chunk.length
+      if (plainBytes > maxBytes) return finish(tooLarge(maxBytes, "after decompression"))
+      chunks.push(chunk)
+    }
+    const onWire = (chunk: Buffer) => {
+      wireBytes += chunk.length
+      if (wireBytes > maxBytes) return finish(tooLarge(maxBytes, "on the wire"))
+      if (decompressor === undefined) return onPlain(chunk)
+      if (!decompressor.write(chunk)) request.pause()
+    }
+    const complete = () => finish(Effect.succeed(Buffer.concat(chunks, plainBytes)))
+    const onEnd = () => (decompressor === undefined ? complete() : decompressor.end())
+    const onAbort = () => finish(new BodyMalformed({ detail: "The connection ended before the body did" }))
+    const onClose = () => {
+      if (!request.complete) onAbort()
+    }
+
+    if (decompressor !== undefined) {
+      decompressor.on("data", onPlain)
+      decompressor.on("end", complete)
+      decompressor.on("drain", () => request.resume())
+      decompressor.on("error", () =>
+        finish(new BodyMalformed({ detail: "The body is not what its Content-Encoding says, or it is cut off" }))
+      )
+    }
+    if (request.destroyed && !request.complete) return onAbort()
+    request.on("data", onWire).on("end", onEnd).on("error", onAbort).on("close", onClose)
+    return Effect.sync(() => finish(Effect.interrupt))
+  })
+
+const ignore = () => {}

@@ -1,0 +1,100 @@
+import { Clock, Context, Data, Duration, Effect, Layer, ParseResult, Schema } from "effect"
+import { canonicalModel } from "../domain/ModelName.js"
+import { Envelope, type Submission } from "../domain/Submission.js"
+import { type BodyError, type BodySource, checkHead, declaredLength, isCompressed, readBody } from "./Body.js"
+import { type NotJson, parseJson } from "./Json.js"
+import { decodeRecords } from "./Records.js"
+
+/** JSON, but not a submission. `detail` names keys and expectations, never values. */
+export class EnvelopeMismatch extends Data.TaggedError("EnvelopeMismatch")<{ readonly detail: string }> {}
+
+/** More bytes in flight than `MAX_IN_FLIGHT_BYTES`, for longer than a client waits. */
+export class Overloaded extends Data.TaggedError("Overloaded")<{
+  readonly detail: string
+  readonly retryAfterSeconds: number
+}> {}
+
+export type DecodeError = BodyError | NotJson | EnvelopeMismatch | Overloaded
+
+export interface DecodeLimits {
+  /** Bound of one body, on the wire and again after decompression. */
+  readonly maxBodyBytes: number
+  /** Bound of all bodies being read and decoded at once: the memory that submissions can take. */
+  readonly maxInFlightBytes: number
+  /** How old a sample may be. */
+  readonly retention: Duration.Duration
+}
+
+const overload = {
+  /** Half of the 30 seconds after which loggers give up and forget their data. */
+  duration: "15 seconds",
+  onTimeout: () => new Overloaded({ detail: "Too many submissions at once, please retry", retryAfterSeconds: 30 })
+} as const
+
+const expectations: Readonly<Record<string, string>> = {
+  installation_id: "must be a UUID, not the nil UUID",
+  heatpump_model: "must be null, empty or up to 128 letters, digits, spaces and _ - . ( )",
+  version: "must be null or up to 32 letters, digits and . _ + -",
+  data: "must be an array of records"
+}
+
+const mismatchOf = (error: ParseResult.ParseError): EnvelopeMismatch => {
+  const keys = new Set(ParseResult.ArrayFormatter.formatErrorSync(error).map((issue) => String(issue.path[0] ?? "")))
+  const sentences = Array.from(keys, (key) =>
+    key in expectations ? `${key} ${expectations[key]}` : "the body must be a JSON object"
+  )
+  return new EnvelopeMismatch({ detail: `The submission is not valid: ${sentences.join("; ")}` })
+}
+
+const decodeEnvelope = Schema.decodeUnknown(Envelope, { errors: "all" })
+
+/** A parsed body → submission: the envelope by Schema, the records by their loop. */
+export const submissionOf = Effect.fn("Decode.submissionOf")(function* (
+  json: unknown,
+  nowMs: number,
+  retentionMs: number
+) {
+  const envelope = yield* Effect.mapError(decodeEnvelope(json), mismatchOf)
+  const model = canonicalModel(envelope.heatpump_model ?? "")
+  const submission: Submission = {
+    installationId: envelope.installation_id,
+    version: envelope.version ?? "unknown",
+    ...decodeRecords(envelope.data, model, nowMs, retentionMs)
+  }
+  return submission
+})
+
+/** Second stage: the bytes of a request → a submission whose every sample is fit to be stored. */
+export class Decode extends Context.Tag("telemetry/pipeline/Decode")<
+  Decode,
+  { readonly submission: (request: BodySource) => Effect.Effect<Submission, DecodeError> }
+>() {
+  static readonly layer = (limits: DecodeLimits) =>
+    Layer.effect(
+      this,
+      Effect.gen(function* () {
+        const retentionMs = Duration.toMillis(limits.retention)
+        const inFlightBytes = yield* Effect.makeSemaphore(Math.max(limits.maxInFlightBytes, limits.maxBodyBytes))
+
+        /** A compressed body may grow to the limit whatever it declares; one of unknown length may have it already. */
+        const reservationOf = (request: BodySource) =>
+          isCompressed(request) ? limits.maxBodyBytes : (declaredLength(request) ?? limits.maxBodyBytes)
+
+        const readAndDecode = Effect.fn("Decode.readAndDecode")(function* (request: BodySource) {
+          const json = yield* Effect.flatMap(readBody(request, limits.maxBodyBytes), parseJson)
+          return yield* submissionOf(json, yield* Clock.currentTimeMillis, retentionMs)
+        })
+
+        const submission = Effect.fn("Decode.submission")(function* (request: BodySource) {
+          yield* checkHead(request, limits.maxBodyBytes)
+          const bytes = reservationOf(request)
+          return yield* Effect.acquireUseRelease(
+            inFlightBytes.take(bytes).pipe(Effect.interruptible, Effect.timeoutFail(overload)),
+            () => readAndDecode(request),
+            () => inFlightBytes.release(bytes)
+          )
+        })
+        return { submission }
+      })
+    )
+}

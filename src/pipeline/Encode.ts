@@ -1,0 +1,103 @@
+import { createHash } from "node:crypto"
+import { promisify } from "node:util"
+import { constants, gzip } from "node:zlib"
+import { Context, Effect, Layer } from "effect"
+import type { Block } from "../domain/Block.js"
+import type { Source, Submission } from "../domain/Submission.js"
+import { LineWriter } from "./LineWriter.js"
+
+export const measurement = "heatpump_metrics"
+
+/** A submission ready to be stored. Equal samples give equal receipts: SHA-256 in hex. */
+export interface Encoded {
+  readonly blocks: ReadonlyArray<Block>
+  readonly receipt: string
+}
+
+const gzipAsync = promisify(gzip)
+
+/** Level 1: later levels cost more CPU than they save disk. */
+const gzipOptions = { level: constants.Z_BEST_SPEED }
+
+const prefixOf = (submission: Submission, source: Source): Buffer => {
+  const heatpump =
+    source.heatpump === undefined
+      ? ""
+      : `,heatpump_id=${source.heatpump.id},manufacturer=${source.heatpump.manufacturer}`
+  const tags = `installation_id=${submission.installationId},model=${source.model},version=${submission.version}`
+  return Buffer.from(`${measurement},${tags}${heatpump} `, "latin1")
+}
+
+/** Writes the lines of one source; undefined when it has none. */
+export const writeLines = (writer: LineWriter, submission: Submission, sourceNumber: number) => {
+  const source = submission.sources[sourceNumber]!
+  const prefix = prefixOf(submission, source)
+  let firstTimestampMs = Number.POSITIVE_INFINITY
+  let lastTimestampMs = 0
+  let records = 0
+  let samples = 0
+  writer.clear()
+  for (const reading of submission.readings) {
+    if (reading.source !== sourceNumber) continue
+    writer.line(prefix, reading.fields, reading.values, reading.timestampMs)
+    firstTimestampMs = Math.min(firstTimestampMs, reading.timestampMs)
+    lastTimestampMs = Math.max(lastTimestampMs, reading.timestampMs)
+    records++
+    samples += reading.values.length
+  }
+  return records === 0
+    ? undefined
+    : {
+        installationId: submission.installationId,
+        model: source.model,
+        version: submission.version,
+        heatpumpId: source.heatpump?.id,
+        firstTimestampMs,
+        lastTimestampMs,
+        records,
+        samples
+      }
+}
+
+/** The digest of the only block, or the digest of the blocks' digests in order. */
+const receiptOf = (blocks: ReadonlyArray<Block>): string => {
+  if (blocks.length === 1) return blocks[0]!.sha256.toString("hex")
+  return sha256(Buffer.concat(blocks.map((block) => block.sha256))).toString("hex")
+}
+
+const sha256 = (bytes: Buffer): Buffer => createHash("sha256").update(bytes).digest()
+
+/** Writers that grew beyond this for one giant submission are not kept. */
+const maxIdleBytes = 8 << 20
+
+/** Fourth stage: a submission → blocks of line protocol, one per source, compressed outside the main thread. */
+export class Encode extends Context.Tag("telemetry/pipeline/Encode")<
+  Encode,
+  { readonly blocks: (submission: Submission) => Effect.Effect<Encoded> }
+>() {
+  static readonly layer = Layer.sync(this, () => {
+    const idle: Array<LineWriter> = []
+    const writer = Effect.acquireRelease(
+      Effect.sync(() => idle.pop() ?? new LineWriter()),
+      (used) => Effect.sync(() => used.written().buffer.byteLength <= maxIdleBytes && idle.push(used))
+    )
+
+    const block = (submission: Submission, sourceNumber: number) =>
+      Effect.gen(function* () {
+        const lines = yield* writer
+        const summary = writeLines(lines, submission, sourceNumber)
+        if (summary === undefined) return []
+        // Uninterruptible: the writer must not be used again while zlib reads from it in another thread.
+        const gzippedLines = yield* Effect.uninterruptible(Effect.promise(() => gzipAsync(lines.written(), gzipOptions)))
+        const encoded: Block = { ...summary, sha256: sha256(lines.written()), gzippedLines }
+        return [encoded]
+      }).pipe(Effect.scoped)
+
+    const blocks = Effect.fn("Encode.blocks")(function* (submission: Submission) {
+      const encoded = yield* Effect.forEach(submission.sources, (_, sourceNumber) => block(submission, sourceNumber))
+      const blocks = encoded.flat()
+      return { blocks, receipt: receiptOf(blocks) }
+    })
+    return { blocks }
+  })
+}
