@@ -68,7 +68,7 @@ const receiptOf = (blocks: ReadonlyArray<Block>): string => {
 const sha256 = (bytes: Buffer): Buffer => createHash("sha256").update(bytes).digest()
 
 /** Writers that grew beyond this for one giant submission are not kept. */
-const maxIdleBytes = 8 << 20
+const maxIdleBytes = 8 * 1024 * 1024
 
 /** Fourth stage: a submission → blocks of line protocol, one per source, compressed outside the main thread. */
 export class Encode extends Context.Tag("telemetry/pipeline/Encode")<
@@ -88,7 +88,9 @@ export class Encode extends Context.Tag("telemetry/pipeline/Encode")<
         const summary = writeLines(lines, submission, sourceNumber)
         if (summary === undefined) return []
         // Uninterruptible: the writer must not be used again while zlib reads from it in another thread.
-        const gzippedLines = yield* Effect.uninterruptible(Effect.promise(() => gzipAsync(lines.written(), gzipOptions)))
+        const gzippedLines = yield* Effect.uninterruptible(
+          Effect.promise(() => gzipAsync(lines.written(), gzipOptions))
+        )
         const encoded: Block = { ...summary, sha256: sha256(lines.written()), gzippedLines }
         return [encoded]
       }).pipe(Effect.scoped)

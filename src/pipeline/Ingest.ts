@@ -1,0 +1,69 @@
+import { Context, Effect, Layer } from "effect"
+import type { MaskedIp, RawAddress } from "../domain/Address.js"
+import type { Verdict } from "../domain/Submission.js"
+import { Auth, type AuthError } from "./Auth.js"
+import type { BodySource } from "./Body.js"
+import { Decode, type DecodeError } from "./Decode.js"
+import { Encode } from "./Encode.js"
+import { Mask } from "./Mask.js"
+import { Write, type WriteError } from "./Write.js"
+
+/** One `POST /api/v1/submit` before anything of it has been believed. */
+export interface SubmissionRequest {
+  readonly authorization: string | undefined
+  readonly peer: RawAddress
+  readonly body: BodySource
+}
+
+/** What the client is told once its records are stored for good. */
+export interface Receipt {
+  readonly processed: number
+  readonly rejected: number
+  readonly fieldsDropped: number
+  /** Everything in this submission had been stored before. */
+  readonly duplicate: boolean
+  readonly receipt: string
+  readonly verdicts: ReadonlyArray<Verdict>
+}
+
+export type IngestError = AuthError | DecodeError | WriteError
+
+/** The way of a submission through the five stages; the only place that knows their order. */
+export class Ingest extends Context.Tag("telemetry/pipeline/Ingest")<
+  Ingest,
+  { readonly submit: (request: SubmissionRequest) => Effect.Effect<Receipt, IngestError> }
+>() {
+  static readonly layer = Layer.effect(
+    this,
+    Effect.gen(function* () {
+      const auth = yield* Auth
+      const decode = yield* Decode
+      const mask = yield* Mask
+      const encode = yield* Encode
+      const write = yield* Write
+
+      const submit = Effect.fn("Ingest.submit")(function* (request: SubmissionRequest) {
+        yield* auth.logger(request.authorization)
+        const submission = yield* decode.submission(request.body)
+        const client = mask.address(request.peer)
+        const encoded = yield* encode.blocks(submission)
+        const appended = yield* write.blocks(encoded.blocks)
+        const receipt: Receipt = {
+          processed: submission.processed,
+          rejected: submission.rejected,
+          fieldsDropped: submission.fieldsDropped,
+          duplicate: appended.length > 0 && appended.every((outcome) => outcome === "duplicate"),
+          receipt: encoded.receipt,
+          verdicts: submission.verdicts
+        }
+        yield* logStored(client, receipt)
+        return receipt
+      })
+      return { submit }
+    })
+  )
+}
+
+/** Counts and our own digest only: nothing that was submitted. */
+const logStored = (client: MaskedIp, { verdicts: _, ...counts }: Receipt) =>
+  Effect.logInfo("submission stored").pipe(Effect.annotateLogs({ client, ...counts }))

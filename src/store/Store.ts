@@ -1,0 +1,72 @@
+import { Context, Data, type Effect, type Option, type Stream } from "effect"
+import type { Block } from "../domain/Block.js"
+import type { InstallationId } from "../domain/InstallationId.js"
+
+/** No room for another block. Nothing was stored; everything stored before is untouched. */
+export class StoreFull extends Data.TaggedError("StoreFull")<{
+  readonly detail: string
+  readonly retryAfterSeconds: number
+}> {}
+
+/** The store did not do what it was asked. A failed append stored nothing. */
+export class StoreError extends Data.TaggedError("StoreError")<{
+  readonly operation: string
+  readonly cause: unknown
+}> {
+  override get message() {
+    return `the store failed to ${this.operation}`
+  }
+}
+
+/** What became of an appended block: a duplicate has been stored before and is not stored again. */
+export type Appended = "stored" | "duplicate"
+
+export interface Totals {
+  readonly installations: number
+  readonly blocks: number
+  /** Records of single heat pumps: one record of a home with two counts twice. */
+  readonly records: number
+  readonly samples: number
+  readonly lastReceivedMs: number | undefined
+  readonly bytesOnDisk: number
+}
+
+/** One record read back: the samples of one source at one time. */
+export interface StoredRecord {
+  readonly timestampMs: number
+  /** Tags as stored: `model`, `version`, and `heatpump_id`, `manufacturer` of the nested shape. */
+  readonly tags: ReadonlyMap<string, string>
+  readonly values: ReadonlyMap<string, number>
+}
+
+export interface TimeRange {
+  /** Inclusive. */
+  readonly fromMs?: number
+  /** Exclusive. */
+  readonly untilMs?: number
+}
+
+/**
+ * The port to whatever keeps the samples.
+ *
+ * Contract, checked by `test/support/storeContract.ts` against every implementation:
+ * - `append` is all or nothing and returns only when the blocks survive a crash and a power cut. It answers in the order
+ *   of its argument. A block whose digest the installation already has is a duplicate; one may follow in the same call.
+ * - `read` gives records in order of arrival, and is a snapshot of no particular moment while others append.
+ * - After `erase` nothing of the installation can be read, and no byte of it is left on disk; it may start anew.
+ */
+export class Store extends Context.Tag("telemetry/store/Store")<
+  Store,
+  {
+    readonly append: (blocks: ReadonlyArray<Block>) => Effect.Effect<ReadonlyArray<Appended>, StoreFull | StoreError>
+    /** Succeeds while `append` can be expected to. */
+    readonly ready: Effect.Effect<void, StoreFull | StoreError>
+    /** Installations that were heard of at or after `sinceMs`. */
+    readonly activeInstallations: (sinceMs: number) => Effect.Effect<number, StoreError>
+    readonly lastContactMs: (installation: InstallationId) => Effect.Effect<Option.Option<number>, StoreError>
+    readonly totals: Effect.Effect<Totals, StoreError>
+    readonly read: (installation: InstallationId, range?: TimeRange) => Stream.Stream<StoredRecord, StoreError>
+    /** Returns the number of blocks erased. */
+    readonly erase: (installation: InstallationId) => Effect.Effect<number, StoreError>
+  }
+>() {}
