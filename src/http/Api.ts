@@ -1,0 +1,173 @@
+import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
+import { Schema } from "effect"
+import { Verdict } from "../domain/Submission.js"
+
+/** Every error body: one sentence for people. Nothing that was submitted, no trace, no internal address. */
+export const Problem = Schema.Struct({
+  detail: Schema.String.annotations({ examples: ["The token is not valid for this request"] })
+}).annotations({ identifier: "Problem" })
+
+const problem = (status: number, description: string) =>
+  Problem.annotations({ ...HttpApiSchema.annotations({ status, description }) })
+
+const BadRequest = problem(400, "Not JSON, or the body is damaged")
+const Unauthorized = problem(401, "No bearer token")
+const Forbidden = problem(403, "The token is not valid")
+const LengthRequired = problem(411, "No body")
+const PayloadTooLarge = problem(413, "Too large, on the wire or after decompression")
+const UnsupportedMediaType = problem(415, "Content-Type or Content-Encoding is not supported")
+const UnprocessableContent = problem(422, "JSON, but not a submission")
+const TooManyRequests = problem(429, "Too much at once; see Retry-After")
+const Unavailable = problem(503, "Cannot store durably now; see Retry-After")
+
+const Sensors = Schema.Record({
+  key: Schema.String,
+  value: Schema.Union(
+    Schema.Number,
+    Schema.Boolean,
+    Schema.String,
+    Schema.Null,
+    Schema.Struct({ value: Schema.Number, text: Schema.String })
+  )
+})
+
+/** What loggers send, for people and generated clients; `pipeline/Decode` is what reads it. */
+const SubmitPayload = Schema.Struct({
+  installation_id: Schema.UUID.annotations({ description: "Pseudonym of the home; not the nil UUID" }),
+  heatpump_model: Schema.optional(
+    Schema.NullOr(Schema.String).annotations({ description: "Absent, null and empty mean unknown; a space equals _" })
+  ),
+  version: Schema.optional(Schema.NullOr(Schema.String).annotations({ description: "Version of the logger" })),
+  data: Schema.Array(
+    Schema.Struct(
+      {
+        timestamp: Schema.Number.annotations({ description: "Unix seconds; ms, µs and ns are recognised" }),
+        heatpumps: Schema.optional(
+          Schema.Array(
+            Schema.Struct({
+              id: Schema.String,
+              manufacturer: Schema.optional(Schema.NullOr(Schema.String)),
+              model: Schema.optional(Schema.NullOr(Schema.String)),
+              values: Sensors
+            })
+          ).annotations({ description: "The nested shape: the sensors of each heat pump" })
+        )
+      },
+      { key: Schema.String, value: Schema.Unknown }
+    )
+  ).annotations({ description: "Records: each a timestamp and its sensors, flat or by heat pump" })
+}).annotations({
+  identifier: "Submission",
+  examples: [
+    {
+      installation_id: "3f2b8c1e-9a47-4d0e-8b65-27c1f0a9d4e3",
+      heatpump_model: "AERO SLM",
+      version: "1.0.1",
+      data: [{ timestamp: 1795354038.417, temp_outside: 5.5, status_heat_pump: 1 }]
+    }
+  ]
+})
+
+export const SubmitResult = Schema.Struct({
+  status: Schema.Literal("success"),
+  processed: Schema.Int.annotations({ description: "Records stored; with `rejected` the number sent" }),
+  rejected: Schema.Int,
+  fields_dropped: Schema.Int.annotations({ description: "Fields refused in records that were stored all the same" }),
+  duplicate: Schema.Boolean.annotations({ description: "Stored before; nothing was stored twice" }),
+  receipt: Schema.String.annotations({ description: "SHA-256 of what was stored" }),
+  errors: Schema.Array(Verdict).annotations({ description: "The first 100 refusals; the counts are complete" })
+}).annotations({ identifier: "SubmitResult" })
+export type SubmitResult = typeof SubmitResult.Type
+
+const ModelFile = Schema.Struct({
+  name: Schema.String,
+  filename: Schema.String,
+  size_bytes: Schema.Int,
+  modified: Schema.Number.annotations({ description: "Unix seconds" })
+})
+
+export const Status = Schema.Struct({
+  status: Schema.Literal("online"),
+  active_installations_30d: Schema.Int,
+  timestamp: Schema.Number.annotations({ description: "Unix seconds" }),
+  version: Schema.String,
+  uptime_seconds: Schema.Number,
+  store: Schema.Struct({
+    kind: Schema.Literal("embedded"),
+    ready: Schema.Boolean,
+    detail: Schema.NullOr(Schema.String).annotations({ description: "Why it is not ready" }),
+    installations: Schema.Int,
+    blocks: Schema.Int,
+    records: Schema.Int,
+    samples: Schema.Int,
+    bytes_on_disk: Schema.Int,
+    last_submission: Schema.NullOr(Schema.Number).annotations({ description: "Unix seconds" })
+  }),
+  models: Schema.Array(ModelFile)
+}).annotations({ identifier: "Status" })
+export type Status = typeof Status.Type
+
+const bearer = { security: [{ bearer: [] }] }
+
+class Ingest extends HttpApiGroup.make("ingest", { topLevel: true }).add(
+  HttpApiEndpoint.post("submit", "/api/v1/submit")
+    .setPayload(SubmitPayload)
+    .addSuccess(SubmitResult)
+    .addError(BadRequest)
+    .addError(Unauthorized)
+    .addError(Forbidden)
+    .addError(LengthRequired)
+    .addError(PayloadTooLarge)
+    .addError(UnsupportedMediaType)
+    .addError(UnprocessableContent)
+    .addError(TooManyRequests)
+    .addError(Unavailable)
+    .annotate(OpenApi.Override, bearer)
+    .annotate(OpenApi.Summary, "Store records")
+    .annotate(
+      OpenApi.Description,
+      "200 means: every processed record survives a crash and a power cut from now on. One bad record or field never costs its neighbours."
+    )
+) {}
+
+class System extends HttpApiGroup.make("system", { topLevel: true })
+  .add(
+    HttpApiEndpoint.get("health", "/health")
+      .addSuccess(Schema.Struct({ status: Schema.Literal("ok") }))
+      .annotate(OpenApi.Summary, "The process lives")
+  )
+  .add(
+    HttpApiEndpoint.get("ready", "/ready")
+      .addSuccess(Schema.Struct({ status: Schema.Literal("ready") }))
+      .addError(Unavailable)
+      .annotate(OpenApi.Summary, "Submissions can be stored durably")
+  ) {}
+
+class Admin extends HttpApiGroup.make("admin", { topLevel: true }).add(
+  HttpApiEndpoint.get("status", "/api/v1/status")
+    .addSuccess(Status)
+    .addError(Unauthorized)
+    .addError(Forbidden)
+    .addError(Unavailable)
+    .annotate(OpenApi.Override, bearer)
+    .annotate(OpenApi.Summary, "What the server has and does")
+    .annotate(
+      OpenApi.Description,
+      "Needs the admin token; without one configured, a logger's token from this machine itself will do."
+    )
+) {}
+
+const addBearerScheme = (spec: Record<string, unknown>): Record<string, unknown> => {
+  const components = typeof spec.components === "object" ? spec.components : {}
+  return { ...spec, components: { ...components, securitySchemes: { bearer: { type: "http", scheme: "bearer" } } } }
+}
+
+/** The whole HTTP contract, and nothing of how it is kept. */
+export class Api extends HttpApi.make("telemetry")
+  .add(Ingest)
+  .add(System)
+  .add(Admin)
+  .annotate(OpenApi.Title, "Heat pump telemetry collector")
+  .annotate(OpenApi.Description, "Receives and keeps the sensor records that loggers in homes upload once a day.")
+  .annotate(OpenApi.License, { name: "MIT" })
+  .annotate(OpenApi.Transform, addBearerScheme) {}

@@ -1,0 +1,98 @@
+/**
+ * The `node:http` server below Effect's: the bounds on time and connections, and a stop that always ends.
+ *
+ * Stop: `close()` refuses new connections, requests in flight are finished, what still arrives on open connections is
+ * answered 503 with `Retry-After`, idle connections are closed, and after the grace period whatever is left is cut.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
+import type { Socket } from "node:net"
+import { Duration } from "effect"
+
+export interface NodeServerOptions {
+  readonly headersTimeout: Duration.Duration
+  /** For a whole request, headers and body. */
+  readonly requestTimeout: Duration.Duration
+  readonly shutdownGrace: Duration.Duration
+  readonly maxConnections: number
+}
+
+const answers: Readonly<Record<string, readonly [line: string, detail: string]>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: ["408 Request Timeout", "The request took too long to arrive"],
+  HPE_HEADER_OVERFLOW: ["431 Request Header Fields Too Large", "The request headers are too large"]
+}
+const badRequest = ["400 Bad Request", "The request is not valid HTTP"] as const
+
+/** Node answers these before any handler runs, and without a body. */
+const answerClientError = (error: NodeJS.ErrnoException, socket: Socket): void => {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const [line, detail] = answers[error.code ?? ""] ?? badRequest
+  const body = JSON.stringify({ detail })
+  socket.end(
+    `HTTP/1.1 ${line}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+    () => socket.destroy()
+  )
+}
+
+const answerDraining = (response: ServerResponse): void => {
+  const body = JSON.stringify({ detail: "The server is stopping, please retry" })
+  response.writeHead(503, { "content-type": "application/json", "retry-after": "30", connection: "close" }).end(body)
+}
+
+export const makeNodeServer = (options: NodeServerOptions): Server => {
+  const server = createServer({
+    headersTimeout: Duration.toMillis(options.headersTimeout),
+    requestTimeout: Duration.toMillis(options.requestTimeout),
+    keepAliveTimeout: 65_000,
+    connectionsCheckingInterval: 1_000,
+    maxHeaderSize: 16_384
+  })
+  server.maxConnections = options.maxConnections
+  server.on("clientError", answerClientError)
+  // Effect takes its own listener away before it closes the server; what arrives in between must not be left hanging.
+  server.on("request", (_request, response) => {
+    if (server.listenerCount("request") === 1) answerDraining(response)
+  })
+  const close = server.close.bind(server)
+  server.close = (done) => {
+    const idle = setInterval(() => server.closeIdleConnections(), 50)
+    const grace = setTimeout(() => server.closeAllConnections(), Duration.toMillis(options.shutdownGrace))
+    return close((error) => {
+      clearInterval(idle)
+      clearTimeout(grace)
+      done?.(error)
+    })
+  }
+  return server
+}
+
+/** How much of a refused body is read and thrown away, and for how long, before its connection is cut. */
+const lingerBytes = 64 * 1024 * 1024
+const lingerMs = 2_000
+
+/**
+ * For an answer given before its request was read: without this the client is still writing when the connection closes,
+ * gets a reset, and may never see the answer. Ends our side, discards what comes, then closes.
+ */
+export const lingerUntilRead = (request: IncomingMessage): void => {
+  const socket = request.socket
+  const startBytes = socket.bytesRead
+  const watch = setInterval(() => {
+    if (socket.bytesRead - startBytes > lingerBytes) socket.destroy()
+  }, 50)
+  const limit = setTimeout(() => socket.destroy(), lingerMs)
+  const stop = () => {
+    clearInterval(watch)
+    clearTimeout(limit)
+  }
+  socket.once("close", stop)
+  request.once("end", stop)
+  // What Node calls once a response with `Connection: close` is out; its own version destroys the socket at once.
+  socket.destroySoon = () => {
+    socket.end()
+    request.resume()
+    request.once("end", () => socket.destroy())
+  }
+}

@@ -1,0 +1,45 @@
+/** Which status each expected error is answered with; the only place that knows. */
+import { HttpServerResponse } from "@effect/platform"
+import { Effect } from "effect"
+import type { IngestError } from "../pipeline/Ingest.js"
+
+export const problem = (status: number, detail: string, headers: Record<string, string> = {}) =>
+  HttpServerResponse.unsafeJson({ detail }, { status, headers })
+
+const statusOf = {
+  CredentialsMissing: 401,
+  CredentialsRefused: 403,
+  NotJson: 400,
+  BodyMalformed: 400,
+  LengthRequired: 411,
+  BodyTooLarge: 413,
+  MediaTypeUnsupported: 415,
+  EnvelopeMismatch: 422,
+  Overloaded: 429,
+  StoreFull: 503,
+  StoreError: 503
+} as const satisfies Record<IngestError["_tag"], number>
+
+/** A failing store is worth the operator's attention and the client's second try; its cause stays in the log. */
+const storeRetryAfterSeconds = 60
+
+export const answer = Effect.fn("Problems.answer")(function* (error: IngestError) {
+  const status = statusOf[error._tag]
+  switch (error._tag) {
+    case "CredentialsMissing":
+      return problem(status, error.detail, { "www-authenticate": 'Bearer realm="telemetry"' })
+    case "StoreFull":
+      yield* Effect.logError(`refusing submissions: ${error.detail}`)
+      return problem(status, error.detail, { "retry-after": String(error.retryAfterSeconds) })
+    case "Overloaded":
+      yield* Effect.logWarning("refusing a submission: too many bytes in flight; see MAX_IN_FLIGHT_BYTES")
+      return problem(status, error.detail, { "retry-after": String(error.retryAfterSeconds) })
+    case "StoreError":
+      yield* Effect.logError(error.message, error.cause)
+      return problem(status, "Not stored: the server cannot write now. Please retry later", {
+        "retry-after": String(storeRetryAfterSeconds)
+      })
+    default:
+      return problem(status, error.detail)
+  }
+})

@@ -1,0 +1,25 @@
+import { HttpApiBuilder, HttpApiSwagger, HttpMiddleware } from "@effect/platform"
+import { NodeHttpServer } from "@effect/platform-node"
+import { Layer } from "effect"
+import { layerApi } from "./Handlers.js"
+import { accessLog, layerLinger, layerProblems } from "./Middleware.js"
+import { makeNodeServer, type NodeServerOptions } from "./NodeServer.js"
+
+/** The API on whatever server it is given; needs the pipeline, the store and an `HttpServer`. */
+export const layerHttp = HttpApiBuilder.serve(accessLog).pipe(
+  Layer.provide([HttpApiSwagger.layer(), HttpApiBuilder.middlewareOpenApi()]),
+  Layer.provide(layerProblems),
+  Layer.provide(layerLinger),
+  Layer.provide(layerApi),
+  // Spans would carry raw addresses.
+  (layer) => HttpMiddleware.withTracerDisabledWhen(layer, () => true)
+)
+
+export interface ListenOptions extends NodeServerOptions {
+  readonly host: string
+  /** 0 picks a free one. */
+  readonly port: number
+}
+
+export const layerListener = (options: ListenOptions) =>
+  NodeHttpServer.layer(() => makeNodeServer(options), { host: options.host, port: options.port })
