@@ -37,7 +37,7 @@ const isRouteNotFound = (error: unknown): boolean =>
   typeof error === "object" && error !== null && "_tag" in error && error._tag === "RouteNotFound"
 
 /** What no handler answered: unknown addresses, and our own mistakes, which are logged and never described outside. */
-const layerProblems = HttpApiBuilder.middleware((app) =>
+export const layerProblems = HttpApiBuilder.middleware((app) =>
   Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
     Effect.catchAllCause(app, (cause) => {
       if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause)
@@ -48,7 +48,7 @@ const layerProblems = HttpApiBuilder.middleware((app) =>
 )
 
 /** An answer before the end of the request closes its connection, gently. */
-const layerLinger = HttpApiBuilder.middleware((app) =>
+export const layerLinger = HttpApiBuilder.middleware((app) =>
   Effect.gen(function* () {
     const request = NodeHttpServerRequest.toIncomingMessage(yield* HttpServerRequest.HttpServerRequest)
     const response = yield* app
@@ -57,8 +57,6 @@ const layerLinger = HttpApiBuilder.middleware((app) =>
     return HttpServerResponse.setHeader(response, "connection", "close")
   })
 )
-
-export { layerLinger, layerProblems }
 
 const requestCancelled = 499
 
@@ -74,8 +72,8 @@ export const accessLog = HttpMiddleware.make((app) =>
       onFailure: (cause) => (Cause.isInterrupted(cause) ? requestCancelled : 500)
     })
     const route = routeOf(request)
-    const log = route === "/health" || route === "/ready" ? Effect.logDebug("request") : Effect.logInfo("request")
-    yield* Effect.annotateLogs(log, {
+    const isProbe = status < 400 && (route === "/health" || route === "/ready")
+    yield* Effect.annotateLogs(isProbe ? Effect.logDebug("request") : Effect.logInfo("request"), {
       method: request.method,
       route,
       status,

@@ -1,4 +1,4 @@
-import { HttpApiBuilder, HttpApiSwagger, HttpMiddleware } from "@effect/platform"
+import { HttpApiBuilder, HttpApiSwagger, HttpMiddleware, HttpServer } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { Layer } from "effect"
 import { layerApi } from "./Handlers.js"
@@ -7,6 +7,7 @@ import { makeNodeServer, type NodeServerOptions } from "./NodeServer.js"
 
 /** The API on whatever server it is given; needs the pipeline, the store and an `HttpServer`. */
 export const layerHttp = HttpApiBuilder.serve(accessLog).pipe(
+  HttpServer.withLogAddress,
   Layer.provide([HttpApiSwagger.layer(), HttpApiBuilder.middlewareOpenApi()]),
   Layer.provide(layerProblems),
   Layer.provide(layerLinger),

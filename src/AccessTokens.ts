@@ -1,0 +1,91 @@
+import { randomBytes } from "node:crypto"
+import { FileSystem, Path } from "@effect/platform"
+import { Config, Data, Effect, Option, Redacted } from "effect"
+import type { Tokens } from "./pipeline/Auth.js"
+import * as Settings from "./Settings.js"
+
+/** A setting that cannot be used as it is; the program must not start. */
+export class SettingInvalid extends Data.TaggedError("SettingInvalid")<{
+  readonly setting: string
+  readonly reason: string
+}> {
+  override get message() {
+    return `${this.setting} ${this.reason}`
+  }
+}
+
+const minLength = 16
+const placeholder = "change-me-to-something-secure"
+const remedy = "; make one with: openssl rand -base64 32"
+
+const checkToken = (setting: string, token: string) => {
+  const refuse = (reason: string) => new SettingInvalid({ setting, reason: reason + remedy })
+  if (token === placeholder) return refuse("still holds the placeholder of the template")
+  if (token.length < minLength) return refuse(`holds a token shorter than ${minLength} characters`)
+  return /\s/.test(token) ? refuse("holds a token with white space in it") : Effect.succeed(Redacted.make(token))
+}
+
+/** The comma list of `NAME`, or of the file that `NAME_FILE` names. */
+const configured = Effect.fn("AccessTokens.configured")(function* (name: string) {
+  const fs = yield* FileSystem.FileSystem
+  const value = yield* Config.option(Config.redacted(name))
+  const fileSetting = `${name}_FILE`
+  const file = yield* Config.option(Config.string(fileSetting))
+  if (Option.isSome(value) && Option.isSome(file)) {
+    return yield* new SettingInvalid({ setting: name, reason: `and ${fileSetting} are both set; remove one` })
+  }
+  const source = Option.isSome(file) ? fileSetting : name
+  const text = Option.isNone(file)
+    ? Option.match(value, { onNone: () => "", onSome: Redacted.value })
+    : yield* fs
+        .readFileString(file.value)
+        .pipe(
+          Effect.mapError(
+            (error) => new SettingInvalid({ setting: fileSetting, reason: `cannot be read: ${error.message}` })
+          )
+        )
+  const tokens = text.split(",").map((token) => token.trim())
+  return yield* Effect.forEach(
+    tokens.filter((token) => token !== ""),
+    (token) => checkToken(source, token)
+  )
+})
+
+const tokenFile = (dataDir: string) => Effect.map(Path.Path, (path) => path.join(dataDir, "auth-token"))
+
+/** The token kept in `DATA_DIR`, made at the first start. */
+const kept = Effect.fn("AccessTokens.kept")(function* (dataDir: string) {
+  const fs = yield* FileSystem.FileSystem
+  const file = yield* tokenFile(dataDir)
+  if (!(yield* fs.exists(file))) {
+    yield* fs.writeFileString(file, `${randomBytes(32).toString("base64url")}\n`, { flag: "wx", mode: 0o600 })
+    yield* Effect.logInfo("made a token for loggers, because AUTH_TOKEN is not set").pipe(Effect.annotateLogs({ file }))
+  }
+  return yield* checkToken(file, (yield* fs.readFileString(file)).trim())
+})
+
+/** The tokens that `serve` accepts. */
+export const serverTokens = Effect.fn("AccessTokens.serverTokens")(function* (dataDir: string) {
+  const logger = yield* configured(Settings.authToken)
+  const admin = yield* configured(Settings.adminToken)
+  const tokens: Tokens = { logger: logger.length > 0 ? logger : [yield* kept(dataDir)], admin }
+  return tokens
+})
+
+/** The token with which a command asks a server: the operator's, a logger's, or the one in `DATA_DIR`. */
+export const operatorToken = Effect.fn("AccessTokens.operatorToken")(function* (dataDir: string) {
+  const fs = yield* FileSystem.FileSystem
+  const [token] = [...(yield* configured(Settings.adminToken)), ...(yield* configured(Settings.authToken))]
+  if (token !== undefined) return token
+  const file = yield* tokenFile(dataDir)
+  return yield* fs.readFileString(file).pipe(
+    Effect.map((text) => Redacted.make(text.trim())),
+    Effect.mapError(
+      () =>
+        new SettingInvalid({
+          setting: "--token",
+          reason: `is missing: neither ADMIN_TOKEN nor AUTH_TOKEN is set, and ${file} cannot be read (see DATA_DIR)`
+        })
+    )
+  )
+})

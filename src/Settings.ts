@@ -1,0 +1,147 @@
+/** Every setting of every program: name, unit, default, meaning. The only reader of the environment. */
+import { Config, ConfigProvider, Duration, Layer, LogLevel } from "effect"
+
+export interface Setting {
+  readonly name: string
+  readonly fallback: string
+  readonly meaning: string
+}
+
+const described: Array<Setting> = []
+
+/** All settings in the order of this file, for the documents. */
+export const settings: ReadonlyArray<Setting> = described
+
+const setting = <A, B = A>(
+  name: string,
+  type: (name: string) => Config.Config<A>,
+  fallback: A,
+  meaning: string,
+  map: (value: A) => B
+): Config.Config<B> => {
+  described.push({ name, fallback: String(fallback), meaning })
+  return type(name).pipe(Config.withDescription(meaning), Config.withDefault(fallback), Config.map(map))
+}
+
+const same = <A>(value: A): A => value
+
+const whole = (min: number, max: number) => (name: string) =>
+  Config.integer(name).pipe(
+    Config.validate({
+      message: `must be a whole number from ${min} to ${max}`,
+      validation: (n) => n >= min && n <= max
+    })
+  )
+const atLeastOne = whole(1, Number.MAX_SAFE_INTEGER)
+const atLeastZero = whole(0, Number.MAX_SAFE_INTEGER)
+
+export const host = setting("HOST", Config.string, "127.0.0.1", "Address to listen on; 0.0.0.0 for all", same)
+export const port = setting("PORT", whole(0, 65_535), 8000, "TCP port to listen on; 0 picks a free one", same)
+export const dataDir = setting(
+  "DATA_DIR",
+  Config.string,
+  "./data",
+  "Directory of the store and the generated token",
+  same
+)
+export const modelDir = setting(
+  "MODEL_DIR",
+  Config.string,
+  "",
+  "Directory of trained models; DATA_DIR/models when empty",
+  same
+)
+
+/** Read by `AccessTokens`; each also as `NAME_FILE`. */
+export const authToken = "AUTH_TOKEN"
+export const adminToken = "ADMIN_TOKEN"
+described.push(
+  {
+    name: `${authToken} or ${authToken}_FILE`,
+    fallback: "generated",
+    meaning: "Tokens of loggers, separated by commas; without any, one is kept in DATA_DIR/auth-token"
+  },
+  {
+    name: `${adminToken} or ${adminToken}_FILE`,
+    fallback: "",
+    meaning: "Tokens of operators; without any, a logger's token will do from this machine itself"
+  }
+)
+
+export const limits = Config.all({
+  retention: setting(
+    "RETENTION_DAYS",
+    atLeastOne,
+    365,
+    "Age in days at which samples are refused and removed",
+    Duration.days
+  ),
+  maxBodyBytes: setting(
+    "MAX_BODY_BYTES",
+    atLeastOne,
+    16 * 1024 * 1024,
+    "Largest body in bytes, on the wire and again after decompression",
+    same
+  ),
+  maxInFlightBytes: setting(
+    "MAX_IN_FLIGHT_BYTES",
+    atLeastOne,
+    256 * 1024 * 1024,
+    "Bytes of all bodies being read at once; more have to wait",
+    same
+  ),
+  minFreeDiskBytes: setting(
+    "MIN_FREE_DISK_BYTES",
+    atLeastZero,
+    256 * 1024 * 1024,
+    "Free disk in bytes below which submissions are refused",
+    same
+  )
+})
+
+export const connections = Config.all({
+  headersTimeout: setting(
+    "HEADERS_TIMEOUT_SECONDS",
+    atLeastOne,
+    10,
+    "Seconds for a request's headers",
+    Duration.seconds
+  ),
+  requestTimeout: setting("REQUEST_TIMEOUT_SECONDS", atLeastOne, 60, "Seconds for a whole request", Duration.seconds),
+  shutdownGrace: setting(
+    "SHUTDOWN_GRACE_SECONDS",
+    atLeastOne,
+    8,
+    "Seconds to finish requests in flight when stopping",
+    Duration.seconds
+  ),
+  maxConnections: setting("MAX_CONNECTIONS", atLeastOne, 512, "Connections open at once", same)
+})
+
+const logLevels = {
+  debug: LogLevel.Debug,
+  info: LogLevel.Info,
+  warning: LogLevel.Warning,
+  error: LogLevel.Error,
+  none: LogLevel.None
+}
+export const logLevel = setting(
+  "LOG_LEVEL",
+  Config.literal("debug", "info", "warning", "error", "none"),
+  "info",
+  "debug, info, warning, error or none",
+  (level) => logLevels[level]
+)
+export const logFormat = setting(
+  "LOG_FORMAT",
+  Config.literal("auto", "pretty", "json"),
+  "auto",
+  "auto (pretty on a terminal, JSON otherwise), pretty or json",
+  same
+)
+
+/** The process environment; an empty value counts as unset, as compose files write it. */
+export const layerEnvironment = Layer.suspend(() => {
+  const set = Object.entries(process.env).filter((entry): entry is [string, string] => (entry[1] ?? "") !== "")
+  return Layer.setConfigProvider(ConfigProvider.fromMap(new Map(set)))
+})
