@@ -59,7 +59,7 @@ const kept = Effect.fn("AccessTokens.kept")(function* (dataDir: string) {
   const file = yield* tokenFile(dataDir)
   if (!(yield* fs.exists(file))) {
     yield* fs.writeFileString(file, `${randomBytes(32).toString("base64url")}\n`, { flag: "wx", mode: 0o600 })
-    yield* Effect.logInfo("made a token for loggers, because AUTH_TOKEN is not set").pipe(Effect.annotateLogs({ file }))
+    yield* Effect.logInfo("made a token for loggers, because AUTH_TOKEN is not set", { file })
   }
   return yield* checkToken(file, (yield* fs.readFileString(file)).trim())
 })

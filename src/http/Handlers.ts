@@ -28,13 +28,10 @@ const isLocal = (request: HttpServerRequest.HttpServerRequest): boolean =>
 const IngestHandlers = HttpApiBuilder.group(Api, "ingest", (handlers) =>
   Effect.gen(function* () {
     const ingest = yield* Ingest
-    return handlers.handleRaw("submit", ({ request }) =>
-      ingest
-        .submit({
-          authorization: request.headers.authorization,
-          peer: peerOf(request),
-          body: NodeHttpServerRequest.toIncomingMessage(request)
-        })
+    return handlers.handleRaw("submit", ({ request }) => {
+      const incoming = NodeHttpServerRequest.toIncomingMessage(request)
+      return ingest
+        .submit({ authorization: incoming.headers.authorization, peer: peerOf(request), body: incoming })
         .pipe(
           Effect.map(({ fieldsDropped, verdicts, ...receipt }) => {
             const result: SubmitResult = {
@@ -47,7 +44,7 @@ const IngestHandlers = HttpApiBuilder.group(Api, "ingest", (handlers) =>
           }),
           Effect.catchAll(answer)
         )
-    )
+    })
   })
 )
 

@@ -1,8 +1,8 @@
-import { HttpApi, HttpApiBuilder, HttpMiddleware, HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { HttpApi, HttpApiBuilder, type HttpApp, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { NodeHttpServerRequest } from "@effect/platform-node"
-import { Cause, Clock, Effect, Exit, Option } from "effect"
+import { Cause, Clock, Context, DefaultServices, Effect, Exit, Option } from "effect"
 import { rawAddress } from "../domain/Address.js"
-import { Mask } from "../pipeline/Mask.js"
+import { maskAddress } from "../pipeline/Mask.js"
 import { Api } from "./Api.js"
 import { lingerUntilRead } from "./NodeServer.js"
 import { problem } from "./Problems.js"
@@ -36,53 +36,61 @@ const notRouted = (request: HttpServerRequest.HttpServerRequest) => {
 const isRouteNotFound = (error: unknown): boolean =>
   typeof error === "object" && error !== null && "_tag" in error && error._tag === "RouteNotFound"
 
-/** What no handler answered: unknown addresses, and our own mistakes, which are logged and never described outside. */
-export const layerProblems = HttpApiBuilder.middleware((app) =>
-  Effect.flatMap(HttpServerRequest.HttpServerRequest, (request) =>
-    Effect.catchAllCause(app, (cause) => {
-      if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause)
-      if (Option.exists(Cause.failureOption(cause), isRouteNotFound)) return Effect.succeed(notRouted(request))
-      return Effect.as(Effect.logError("BUG: unhandled failure", cause), problem(500, "Internal error; it was logged"))
-    })
-  )
-)
+const answerFailure = (request: HttpServerRequest.HttpServerRequest, cause: Cause.Cause<unknown>) => {
+  if (Cause.isInterruptedOnly(cause)) return Effect.interrupt
+  if (Option.exists(Cause.failureOption(cause), isRouteNotFound)) return Effect.succeed(notRouted(request))
+  return Effect.as(Effect.logError("BUG: unhandled failure", cause), problem(500, "Internal error; it was logged"))
+}
 
 /** An answer before the end of the request closes its connection, gently. */
-export const layerLinger = HttpApiBuilder.middleware((app) =>
-  Effect.gen(function* () {
-    const request = NodeHttpServerRequest.toIncomingMessage(yield* HttpServerRequest.HttpServerRequest)
-    const response = yield* app
-    if (response.status < 400 || request.complete) return response
-    lingerUntilRead(request)
-    return HttpServerResponse.setHeader(response, "connection", "close")
+const closeUnread = (
+  request: HttpServerRequest.HttpServerRequest,
+  response: HttpServerResponse.HttpServerResponse
+): HttpServerResponse.HttpServerResponse => {
+  const incoming = NodeHttpServerRequest.toIncomingMessage(request)
+  if (response.status < 400 || incoming.complete) return response
+  lingerUntilRead(incoming)
+  return HttpServerResponse.setHeader(response, "connection", "close")
+}
+
+/** Answers what no handler did: unknown addresses, and our own mistakes, which are logged and never described outside. */
+export const layerProblems = HttpApiBuilder.middleware((app) =>
+  Effect.withFiberRuntime((fiber) => {
+    const request = Context.unsafeGet(fiber.currentContext, HttpServerRequest.HttpServerRequest)
+    return app.pipe(
+      Effect.catchAllCause((cause) => answerFailure(request, cause)),
+      Effect.map((response) => closeUnread(request, response))
+    )
   })
 )
 
 const requestCancelled = 499
 
+const statusOf = (exit: Exit.Exit<HttpServerResponse.HttpServerResponse, unknown>): number => {
+  if (Exit.isSuccess(exit)) return exit.value.status
+  return Cause.isInterrupted(exit.cause) ? requestCancelled : 500
+}
+
 /** One line per request: method, route, status, duration, masked address. No query, no header, no body. */
-export const accessLog = HttpMiddleware.make((app) =>
-  Effect.gen(function* () {
-    const request = yield* HttpServerRequest.HttpServerRequest
-    const mask = yield* Mask
-    const startMs = yield* Clock.currentTimeMillis
-    const exit = yield* Effect.exit(app)
-    const status = Exit.match(exit, {
-      onSuccess: (response) => response.status,
-      onFailure: (cause) => (Cause.isInterrupted(cause) ? requestCancelled : 500)
-    })
-    const route = routeOf(request)
-    const isProbe = status < 400 && (route === "/health" || route === "/ready")
-    yield* Effect.annotateLogs(isProbe ? Effect.logDebug("request") : Effect.logInfo("request"), {
-      method: request.method,
-      route,
-      status,
-      durationMs: (yield* Clock.currentTimeMillis) - startMs,
-      client: Option.match(request.remoteAddress, {
-        onNone: () => "unknown",
-        onSome: (address) => mask.address(rawAddress(address))
+export const accessLog = <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, R> =>
+  Effect.withFiberRuntime((fiber) => {
+    const request = Context.unsafeGet(fiber.currentContext, HttpServerRequest.HttpServerRequest)
+    const clock = Context.get(fiber.getFiberRef(DefaultServices.currentServices), Clock.Clock)
+    const startMs = clock.unsafeCurrentTimeMillis()
+    return Effect.onExit(app, (exit) => {
+      const status = statusOf(exit)
+      const route = routeOf(request)
+      const isProbe = status < 400 && (route === "/health" || route === "/ready")
+      const log = isProbe ? Effect.logDebug : Effect.logInfo
+      return log("request", {
+        method: request.method,
+        route,
+        status,
+        durationMs: clock.unsafeCurrentTimeMillis() - startMs,
+        client: Option.match(request.remoteAddress, {
+          onNone: () => "unknown",
+          onSome: (address) => maskAddress(rawAddress(address))
+        })
       })
     })
-    return yield* exit
   })
-)

@@ -2,7 +2,7 @@ import { HttpApiBuilder, HttpApiSwagger, HttpMiddleware, HttpServer } from "@eff
 import { NodeHttpServer } from "@effect/platform-node"
 import { Layer } from "effect"
 import { layerApi } from "./Handlers.js"
-import { accessLog, layerLinger, layerProblems } from "./Middleware.js"
+import { accessLog, layerProblems } from "./Middleware.js"
 import { makeNodeServer, type NodeServerOptions } from "./NodeServer.js"
 
 /** The API on whatever server it is given; needs the pipeline, the store and an `HttpServer`. */
@@ -10,7 +10,6 @@ export const layerHttp = HttpApiBuilder.serve(accessLog).pipe(
   HttpServer.withLogAddress,
   Layer.provide([HttpApiSwagger.layer(), HttpApiBuilder.middlewareOpenApi()]),
   Layer.provide(layerProblems),
-  Layer.provide(layerLinger),
   Layer.provide(layerApi),
   // Spans would carry raw addresses.
   (layer) => HttpMiddleware.withTracerDisabledWhen(layer, () => true)

@@ -1,5 +1,32 @@
-import { Effect, Layer, Logger } from "effect"
+import { Cause, Effect, HashMap, Layer, Logger, Predicate } from "effect"
 import * as Settings from "../Settings.js"
+
+const isFields = (part: unknown): part is Readonly<Record<string, unknown>> =>
+  Predicate.isRecord(part) && !isError(part)
+
+const isError = (part: unknown): part is Error => part instanceof Error
+
+/**
+ * One flat JSON object per line, as log collectors expect it: time, level, the words of the message, then the fields of
+ * objects logged with it and the annotations. Redacted values stay so.
+ */
+export const formatJson = Logger.make<unknown, string>(({ annotations, cause, date, logLevel, message }) => {
+  const parts = Array.isArray(message) ? message : [message]
+  const words = parts.filter((part) => !isFields(part)).map((part) => (isError(part) ? part.message : String(part)))
+  const line: Record<string, unknown> = {
+    timestamp: date.toISOString(),
+    level: logLevel.label.toLowerCase(),
+    message: words.join(": ")
+  }
+  for (const part of parts) if (isFields(part)) Object.assign(line, part)
+  for (const [key, value] of HashMap.entries(annotations)) line[key] = value
+  if (!Cause.isEmpty(cause)) line.cause = Cause.pretty(cause, { renderErrorCause: true })
+  return JSON.stringify(line)
+})
+
+const toStderr = Logger.map(formatJson, (line) => {
+  process.stderr.write(`${line}\n`)
+})
 
 /** Logs go to stderr: stdout belongs to a command's result. Colours only on a terminal, and not with `NO_COLOR`. */
 export const layerLogging = Layer.unwrapEffect(
@@ -9,7 +36,7 @@ export const layerLogging = Layer.unwrapEffect(
     const isPretty = format === "pretty" || (format === "auto" && process.stderr.isTTY)
     const logger = isPretty
       ? Logger.prettyLogger({ stderr: true, colors: process.stderr.isTTY && process.stderr.hasColors() })
-      : Logger.withConsoleError(Logger.jsonLogger)
+      : toStderr
     return Layer.merge(Logger.replace(Logger.defaultLogger, logger), Logger.minimumLogLevel(level))
   })
 )

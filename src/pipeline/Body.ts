@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http"
 import type { Transform } from "node:stream"
 import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib"
 import { Data, Effect } from "effect"
+import type { ByteBuffer } from "./ByteBuffer.js"
 
 /** Larger than `MAX_BODY_BYTES`, on the wire or after decompression. */
 export class BodyTooLarge extends Data.TaggedError("BodyTooLarge")<{ readonly detail: string }> {}
@@ -59,11 +60,11 @@ const tooLarge = (maxBytes: number, where: string) =>
   new BodyTooLarge({ detail: `The body is larger than ${maxBytes} bytes ${where}` })
 
 /**
- * Reads and decompresses a body, counting bytes on both sides of the decompressor while they stream, so that neither a
- * long body nor a decompression bomb is ever held in memory beyond `maxBytes`. Ends with the first violation; the rest of
- * the request is then left unread (`http/Server` closes such connections).
+ * Reads and decompresses a body into `buffer`, counting bytes on both sides of the decompressor while they stream, so that
+ * neither a long body nor a decompression bomb is ever held in memory beyond `maxBytes`. Ends with the first violation; the
+ * rest of the request is then left unread (`http/NodeServer` closes such connections).
  */
-export const readBody = (request: BodySource, maxBytes: number): Effect.Effect<Buffer, BodyError> =>
+export const readBody = (request: BodySource, maxBytes: number, buffer: ByteBuffer): Effect.Effect<Buffer, BodyError> =>
   Effect.async((resume) => {
     const decompressor = decompressors[contentCodingOf(request)]?.()
     const chunks: Array<Buffer> = []
@@ -88,6 +89,7 @@ export const readBody = (request: BodySource, maxBytes: number): Effect.Effect<B
     const onPlain = (chunk: Buffer) => {
       plainBytes += chunk.length
       if (plainBytes > maxBytes) return finish(tooLarge(maxBytes, "after decompression"))
+      // Collected first and copied at the end: freed one by one, the chunks would make malloc return their pages each time.
       chunks.push(chunk)
     }
     const onWire = (chunk: Buffer) => {
@@ -96,7 +98,10 @@ export const readBody = (request: BodySource, maxBytes: number): Effect.Effect<B
       if (decompressor === undefined) return onPlain(chunk)
       if (!decompressor.write(chunk)) request.pause()
     }
-    const complete = () => finish(Effect.succeed(Buffer.concat(chunks, plainBytes)))
+    const complete = () => {
+      for (const chunk of chunks) buffer.append(chunk)
+      finish(Effect.succeed(buffer.written()))
+    }
     const onEnd = () => (decompressor === undefined ? complete() : decompressor.end())
     const onAbort = () => finish(new BodyMalformed({ detail: "The connection ended before the body did" }))
     const onClose = () => {

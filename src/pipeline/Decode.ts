@@ -2,6 +2,7 @@ import { Clock, Context, Data, Duration, Effect, Layer, ParseResult, Schema } fr
 import { canonicalModel } from "../domain/ModelName.js"
 import { Envelope, type Submission } from "../domain/Submission.js"
 import { type BodyError, type BodySource, checkHead, declaredLength, isCompressed, readBody } from "./Body.js"
+import { makeBufferPool } from "./ByteBuffer.js"
 import { type NotJson, parseJson } from "./Json.js"
 import { decodeRecords } from "./Records.js"
 
@@ -73,6 +74,7 @@ export class Decode extends Context.Tag("telemetry/pipeline/Decode")<
     Layer.effect(
       this,
       Effect.gen(function* () {
+        const buffers = makeBufferPool()
         const retentionMs = Duration.toMillis(limits.retention)
         const inFlightBytes = yield* Effect.makeSemaphore(Math.max(limits.maxInFlightBytes, limits.maxBodyBytes))
 
@@ -81,7 +83,11 @@ export class Decode extends Context.Tag("telemetry/pipeline/Decode")<
           isCompressed(request) ? limits.maxBodyBytes : (declaredLength(request) ?? limits.maxBodyBytes)
 
         const readAndDecode = Effect.fn("Decode.readAndDecode")(function* (request: BodySource) {
-          const json = yield* Effect.flatMap(readBody(request, limits.maxBodyBytes), parseJson)
+          const json = yield* Effect.scoped(
+            Effect.flatMap(buffers, (buffer) =>
+              Effect.flatMap(readBody(request, limits.maxBodyBytes, buffer), parseJson)
+            )
+          )
           return yield* submissionOf(json, yield* Clock.currentTimeMillis, retentionMs)
         })
 

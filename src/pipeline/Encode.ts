@@ -4,7 +4,8 @@ import { constants, gzip } from "node:zlib"
 import { Context, Effect, Layer } from "effect"
 import type { Block } from "../domain/Block.js"
 import type { Source, Submission } from "../domain/Submission.js"
-import { LineWriter } from "./LineWriter.js"
+import { type ByteBuffer, makeBufferPool } from "./ByteBuffer.js"
+import { writeLine } from "./LineWriter.js"
 
 export const measurement = "heatpump_metrics"
 
@@ -29,17 +30,17 @@ const prefixOf = (submission: Submission, source: Source): Buffer => {
 }
 
 /** Writes the lines of one source; undefined when it has none. */
-export const writeLines = (writer: LineWriter, submission: Submission, sourceNumber: number) => {
+export const writeLines = (buffer: ByteBuffer, submission: Submission, sourceNumber: number) => {
   const source = submission.sources[sourceNumber]!
   const prefix = prefixOf(submission, source)
   let firstTimestampMs = Number.POSITIVE_INFINITY
   let lastTimestampMs = 0
   let records = 0
   let samples = 0
-  writer.clear()
+  buffer.clear()
   for (const reading of submission.readings) {
     if (reading.source !== sourceNumber) continue
-    writer.line(prefix, reading.fields, reading.values, reading.timestampMs)
+    writeLine(buffer, prefix, reading.fields, reading.values, reading.timestampMs)
     firstTimestampMs = Math.min(firstTimestampMs, reading.timestampMs)
     lastTimestampMs = Math.max(lastTimestampMs, reading.timestampMs)
     records++
@@ -67,27 +68,20 @@ const receiptOf = (blocks: ReadonlyArray<Block>): string => {
 
 const sha256 = (bytes: Buffer): Buffer => createHash("sha256").update(bytes).digest()
 
-/** Writers that grew beyond this for one giant submission are not kept. */
-const maxIdleBytes = 8 * 1024 * 1024
-
 /** Fourth stage: a submission → blocks of line protocol, one per source, compressed outside the main thread. */
 export class Encode extends Context.Tag("telemetry/pipeline/Encode")<
   Encode,
   { readonly blocks: (submission: Submission) => Effect.Effect<Encoded> }
 >() {
   static readonly layer = Layer.sync(this, () => {
-    const idle: Array<LineWriter> = []
-    const writer = Effect.acquireRelease(
-      Effect.sync(() => idle.pop() ?? new LineWriter()),
-      (used) => Effect.sync(() => used.written().buffer.byteLength <= maxIdleBytes && idle.push(used))
-    )
+    const buffers = makeBufferPool()
 
     const block = (submission: Submission, sourceNumber: number) =>
       Effect.gen(function* () {
-        const lines = yield* writer
+        const lines = yield* buffers
         const summary = writeLines(lines, submission, sourceNumber)
         if (summary === undefined) return []
-        // Uninterruptible: the writer must not be used again while zlib reads from it in another thread.
+        // Uninterruptible: the buffer must not be used again while zlib reads from it in another thread.
         const gzippedLines = yield* Effect.uninterruptible(
           Effect.promise(() => gzipAsync(lines.written(), gzipOptions))
         )

@@ -66,4 +66,4 @@ export class Ingest extends Context.Tag("telemetry/pipeline/Ingest")<
 
 /** Counts and our own digest only: nothing that was submitted. */
 const logStored = (client: MaskedIp, { verdicts: _, ...counts }: Receipt) =>
-  Effect.logInfo("submission stored").pipe(Effect.annotateLogs({ client, ...counts }))
+  Effect.logInfo("submission stored", { client, ...counts })

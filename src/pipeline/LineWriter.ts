@@ -1,10 +1,12 @@
 /**
- * Influx line protocol, written byte by byte into a buffer that grows and is used again.
+ * Influx line protocol, written byte by byte.
  *
  * Source of the format: InfluxDB line protocol reference, as VictoriaMetrics reads it
  * (`measurement,tag=value field=1,other=2.5 timestamp`). Well-formedness is proven by types, not by escaping: tags and
  * field names have passed patterns without any special character, and numbers are finite.
  */
+import type { ByteBuffer } from "./ByteBuffer.js"
+
 const comma = 0x2c
 const point = 0x2e
 const minus = 0x2d
@@ -12,52 +14,32 @@ const zero = 0x30
 const space = 0x20
 const newline = 0x0a
 
-/** The longest number: `-1.2345678901234567e-308` and a timestamp. */
+/** The longest number, `-1.2345678901234567e-308`, has 24. */
 const maxNumberBytes = 32
 
-export class LineWriter {
-  private bytes = Buffer.allocUnsafeSlow(1 << 20)
-  private length = 0
-
-  clear(): void {
-    this.length = 0
+/** Appends one line; `prefix` is the measurement with its tags and the space behind them, `keys[i]` is `name=`. */
+export const writeLine = (
+  buffer: ByteBuffer,
+  prefix: Buffer,
+  fields: ReadonlyArray<{ readonly key: Uint8Array }>,
+  values: ReadonlyArray<number>,
+  timestampMs: number
+): void => {
+  buffer.append(prefix)
+  for (let i = 0; i < fields.length; i++) {
+    const key = fields[i]!.key
+    const keyLength = key.length
+    buffer.reserve(keyLength + 1 + 2 * maxNumberBytes)
+    const bytes = buffer.bytes
+    let at = buffer.length
+    if (i > 0) bytes[at++] = comma
+    for (let k = 0; k < keyLength; k++) bytes[at++] = key[k]!
+    buffer.length = writeNumber(bytes, at, values[i]!)
   }
-
-  /** What was written since `clear`; valid until the next write. */
-  written(): Buffer {
-    return this.bytes.subarray(0, this.length)
-  }
-
-  /** One line; `prefix` is the measurement with its tags and the space behind them, `keys[i]` is `name=`. */
-  line(
-    prefix: Buffer,
-    fields: ReadonlyArray<{ readonly key: Uint8Array }>,
-    values: ReadonlyArray<number>,
-    timestampMs: number
-  ): void {
-    this.reserve(prefix.length)
-    this.length += prefix.copy(this.bytes, this.length)
-    for (let i = 0; i < fields.length; i++) {
-      const key = fields[i]!.key
-      const keyLength = key.length
-      this.reserve(keyLength + 1 + 2 * maxNumberBytes)
-      const bytes = this.bytes
-      let at = this.length
-      if (i > 0) bytes[at++] = comma
-      for (let k = 0; k < keyLength; k++) bytes[at++] = key[k]!
-      this.length = writeNumber(bytes, at, values[i]!)
-    }
-    this.bytes[this.length++] = space
-    this.length = writeNumber(this.bytes, this.length, timestampMs)
-    this.bytes[this.length++] = newline
-  }
-
-  private reserve(extra: number): void {
-    if (this.length + extra <= this.bytes.length) return
-    const larger = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, this.length + extra))
-    this.bytes.copy(larger, 0, 0, this.length)
-    this.bytes = larger
-  }
+  const bytes = buffer.bytes
+  bytes[buffer.length++] = space
+  buffer.length = writeNumber(bytes, buffer.length, timestampMs)
+  bytes[buffer.length++] = newline
 }
 
 /** Decimals of the fixed-point path: sensors have one or two, clocks three. */

@@ -180,7 +180,7 @@ const make = Effect.fn("EmbeddedStore.make")(function* (options: EmbeddedStoreOp
     const removed = yield* remove(queries.removeOld, nowMs - Duration.toMillis(options.retention))
     if (removed > 0) {
       yield* reclaim
-      yield* Effect.logInfo("removed blocks older than the retention").pipe(Effect.annotateLogs({ blocks: removed }))
+      yield* Effect.logInfo("removed blocks older than the retention", { blocks: removed })
     }
   })
 

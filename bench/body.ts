@@ -1,0 +1,87 @@
+/** What does it cost to read a body through our HTTP server, against a bare node:http server? */
+import { type ChildProcess, fork } from "node:child_process"
+import { once } from "node:events"
+import { Agent, request } from "node:http"
+import { type Result, show, spread, standardBatch } from "./support.js"
+
+const connections = 8
+const requestsPerRound = 400
+const rounds = 7
+
+interface Running {
+  readonly child: ChildProcess
+  readonly port: number
+  readonly agent: Agent
+}
+
+const start = async (kind: string): Promise<Running> => {
+  const child = fork(new URL("./bodyServer.js", import.meta.url), [kind], {
+    stdio: ["ignore", "ignore", "ignore", "ipc"]
+  })
+  const [{ port }] = await once(child, "message")
+  return { child, port, agent: new Agent({ keepAlive: true, maxSockets: connections }) }
+}
+
+const cpuMs = async ({ child }: Running): Promise<number> => {
+  child.send("cpu")
+  const [{ cpu }] = await once(child, "message")
+  return (cpu.user + cpu.system) / 1000
+}
+
+const post = ({ port, agent }: Running, body: Buffer): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const headers = {
+      authorization: "Bearer benchmark-token-0123",
+      "content-type": "application/json",
+      "content-length": body.length
+    }
+    const sent = request({ port, agent, method: "POST", path: "/api/v1/submit", headers }, (response) => {
+      response.resume()
+      response.on("end", () => (response.statusCode === 200 ? resolve() : reject(new Error(`${response.statusCode}`))))
+    })
+    sent.on("error", reject)
+    sent.end(body)
+  })
+
+/** CPU milliseconds of the server per request: independent of the client beside it on the same cores. */
+const round = async (server: Running, body: Buffer): Promise<number> => {
+  const before = await cpuMs(server)
+  let left = requestsPerRound
+  const client = async () => {
+    while (left-- > 0) await post(server, body)
+  }
+  await Promise.all(Array.from({ length: connections }, client))
+  return ((await cpuMs(server)) - before) / requestsPerRound
+}
+
+export const run = async (): Promise<Result> => {
+  const body = standardBatch()
+  const bare = await start("bare")
+  const ours = await start("ours")
+  const figures = { bare: [] as Array<number>, ours: [] as Array<number>, ratio: [] as Array<number> }
+  for (let i = 0; i <= rounds; i++) {
+    const a = await round(bare, body)
+    const b = await round(ours, body)
+    // The first round warms both up.
+    if (i === 0) continue
+    figures.bare.push(a)
+    figures.ours.push(b)
+    figures.ratio.push(b / a)
+  }
+  for (const { child, agent } of [bare, ours]) {
+    agent.destroy()
+    child.kill("SIGKILL")
+  }
+  return {
+    question: "Reading the body of a standard batch over HTTP, against bare node:http",
+    target: "ratio ≤ 1.5",
+    rows: [
+      {
+        "body kB": Math.round(body.length / 1000),
+        "node:http CPU ms": show(spread(figures.bare)),
+        "ours CPU ms": show(spread(figures.ours)),
+        ratio: show(spread(figures.ratio))
+      }
+    ]
+  }
+}

@@ -1,0 +1,22 @@
+/** `npm run bench [pipeline|body|memory …]`: every figure beside its floor or peer, measured in the same run. */
+import { writeFileSync } from "node:fs"
+import { run as body } from "./body.js"
+import { run as memory } from "./memory.js"
+import { run as pipeline } from "./pipeline.js"
+import { machine, type Result } from "./support.js"
+
+const benchmarks: Readonly<Record<string, () => Promise<Result>>> = { pipeline, body, memory }
+const asked = process.argv.slice(2)
+const results: Record<string, Result> = {}
+
+for (const [name, run] of Object.entries(benchmarks)) {
+  if (asked.length > 0 && !asked.includes(name)) continue
+  const result = await run()
+  results[name] = result
+  process.stdout.write(`\n${result.question}\nTarget: ${result.target}\n`)
+  // biome-ignore lint/suspicious/noConsole: its table is what a person came to see.
+  console.table(result.rows)
+}
+if (asked.length === 0) {
+  writeFileSync("bench/results.json", `${JSON.stringify({ machine: machine(), results }, null, 2)}\n`)
+}

@@ -1,0 +1,62 @@
+/** What the benchmarks share: bodies to send, medians, and one way of showing a table. */
+import { readFileSync } from "node:fs"
+import { cpus } from "node:os"
+import { gunzipSync } from "node:zlib"
+import { sensors } from "../src/domain/Sensor.js"
+
+export const standardRecords = 500
+export const standardSensors = 60
+
+/** Deterministic, so that two runs measure the same bytes. */
+const random = (() => {
+  let state = 42
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return state / 2 ** 32
+  }
+})()
+
+/** The standard batch: 500 records of 60 sensors with one to two decimals, written as Python's json.dumps does. */
+export const standardBatch = (): Buffer => {
+  const names = [...sensors.values()].filter(({ kind }) => kind === "float").slice(0, standardSensors)
+  const start = Math.floor(Date.now() / 1000) - 86_400
+  const records = Array.from({ length: standardRecords }, (_, i) => {
+    const fields = names.map(({ name }) => `"${name}": ${(random() * 60).toFixed(random() < 0.5 ? 1 : 2)}`)
+    return `{${fields.join(", ")}, "timestamp": ${start + i * 60}.417}`
+  })
+  return Buffer.from(
+    `{"installation_id": "3f2b8c1e-9a47-4d0e-8b65-27c1f0a9d4e3", "heatpump_model": "AERO SLM", "version": "1.0.1", "data": [${records.join(", ")}]}`
+  )
+}
+
+/** A real client's full batch of 500 records and 137 sensors, moved to the present. */
+export const recordedBatch = (file: string): Buffer => {
+  const body = gunzipSync(readFileSync(`test/fixtures/${file}`)).toString()
+  const recorded = Number(/"timestamp": (\d+)/.exec(body)![1])
+  const shift = Math.floor(Date.now() / 1000) - 86_400 - recorded
+  return Buffer.from(body.replace(/"timestamp": (\d+)/g, (_, seconds) => `"timestamp": ${Number(seconds) + shift}`))
+}
+
+export interface Spread {
+  readonly median: number
+  readonly p10: number
+  readonly p90: number
+}
+
+export const spread = (values: ReadonlyArray<number>): Spread => {
+  const sorted = [...values].sort((a, b) => a - b)
+  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!
+  return { median: at(0.5), p10: at(0.1), p90: at(0.9) }
+}
+
+export const show = ({ median, p10, p90 }: Spread): string =>
+  `${median.toFixed(2)} (${p10.toFixed(2)} to ${p90.toFixed(2)})`
+
+export const machine = (): string => `${cpus().length} × ${cpus()[0]?.model ?? "unknown CPU"}, Node ${process.version}`
+
+/** One benchmark's result: what is printed, and what `bench/results.json` keeps. */
+export interface Result {
+  readonly question: string
+  readonly target: string
+  readonly rows: ReadonlyArray<Readonly<Record<string, string | number>>>
+}

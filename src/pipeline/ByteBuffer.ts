@@ -1,0 +1,49 @@
+import { Effect } from "effect"
+
+/** A buffer that grows and is used again: a fresh megabyte costs more in page faults than filling it does. */
+export class ByteBuffer {
+  bytes = Buffer.allocUnsafeSlow(initialBytes)
+  length = 0
+
+  clear(): void {
+    this.length = 0
+  }
+
+  /** What was written since `clear`; valid until the next write. */
+  written(): Buffer {
+    return this.bytes.subarray(0, this.length)
+  }
+
+  append(chunk: Buffer): void {
+    this.reserve(chunk.length)
+    this.length += chunk.copy(this.bytes, this.length)
+  }
+
+  /** Makes room for `extra` more bytes behind `length`. */
+  reserve(extra: number): void {
+    const needed = this.length + extra
+    if (needed <= this.bytes.length) return
+    const larger = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, needed))
+    this.bytes.copy(larger, 0, 0, this.length)
+    this.bytes = larger
+  }
+}
+
+const initialBytes = 1024 * 1024
+/** Buffers that grew beyond this for one giant body are not kept. */
+const maxIdleBytes = 8 * 1024 * 1024
+/** More are in use at once only in a rush; keeping those would keep the rush's memory. */
+const maxIdle = 16
+
+/** Hands out buffers for the life of a scope and takes them back. */
+export const makeBufferPool = () => {
+  const idle: Array<ByteBuffer> = []
+  return Effect.acquireRelease(
+    Effect.sync(() => idle.pop() ?? new ByteBuffer()),
+    (buffer) =>
+      Effect.sync(() => {
+        buffer.clear()
+        if (idle.length < maxIdle && buffer.bytes.length <= maxIdleBytes) idle.push(buffer)
+      })
+  )
+}
