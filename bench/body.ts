@@ -6,7 +6,8 @@ import { type Result, show, spread, standardBatch } from "./support.js"
 
 const connections = 8
 const requestsPerRound = 400
-const rounds = 7
+const warmup = 4
+const rounds = 15
 
 interface Running {
   readonly child: ChildProcess
@@ -59,11 +60,11 @@ export const run = async (): Promise<Result> => {
   const bare = await start("bare")
   const ours = await start("ours")
   const figures = { bare: [] as Array<number>, ours: [] as Array<number>, ratio: [] as Array<number> }
-  for (let i = 0; i <= rounds; i++) {
+  for (let i = 0; i < warmup + rounds; i++) {
     const a = await round(bare, body)
     const b = await round(ours, body)
-    // The first round warms both up.
-    if (i === 0) continue
+    // The first rounds warm both up.
+    if (i < warmup) continue
     figures.bare.push(a)
     figures.ours.push(b)
     figures.ratio.push(b / a)

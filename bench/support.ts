@@ -20,8 +20,13 @@ const random = (() => {
 export const standardBatch = (): Buffer => {
   const names = [...sensors.values()].filter(({ kind }) => kind === "float").slice(0, standardSensors)
   const start = Math.floor(Date.now() / 1000) - 86_400
+  // Random walks: like sensors, half of them stand still from one minute to the next.
+  const values = names.map(() => random() * 60)
   const records = Array.from({ length: standardRecords }, (_, i) => {
-    const fields = names.map(({ name }) => `"${name}": ${(random() * 60).toFixed(random() < 0.5 ? 1 : 2)}`)
+    const fields = names.map(({ name }, k) => {
+      if (random() < 0.5) values[k] = Math.min(99, Math.max(0, values[k]! + random() - 0.5))
+      return `"${name}": ${values[k]!.toFixed(1 + (k % 2))}`
+    })
     return `{${fields.join(", ")}, "timestamp": ${start + i * 60}.417}`
   })
   return Buffer.from(

@@ -1,7 +1,11 @@
+import { randomUUID } from "node:crypto"
 import { FileSystem, HttpServer } from "@effect/platform"
 import { NodeContext } from "@effect/platform-node"
-import { ConfigProvider, Effect, Layer, Logger, LogLevel } from "effect"
+import { ConfigProvider, Effect, Layer, Logger, LogLevel, Schema, Stream } from "effect"
 import { layerServe } from "../../programs/serve.js"
+import { InstallationId } from "../../src/domain/InstallationId.js"
+import { Problem, SubmitResult } from "../../src/http/Api.js"
+import { Store } from "../../src/store/Store.js"
 
 export const testToken = "a-token-of-the-tests-0123456789"
 
@@ -50,3 +54,55 @@ export const submit = (
     body: Buffer.isBuffer(body) || typeof body === "string" ? body : JSON.stringify(body)
   })
 }
+
+export const serverPort = Effect.map(HttpServer.HttpServer, ({ address }) =>
+  address._tag === "TcpAddress" ? address.port : 0
+)
+
+/** A submission of a home that nobody else has; `envelope` replaces its keys. */
+export const newHome = (data: ReadonlyArray<unknown>, envelope: Readonly<Record<string, unknown>> = {}) => ({
+  installation_id: randomUUID() as string,
+  heatpump_model: "AERO SLM",
+  version: "1.0.1",
+  data,
+  ...envelope
+})
+
+/** Submits to the server in context. */
+export const post = Effect.fn("post")(function* (
+  body: unknown,
+  headers: Readonly<Record<string, string | undefined>> = {}
+) {
+  const base = yield* baseUrl
+  return yield* Effect.promise(async () => {
+    const response = await submit(base, body, headers)
+    return { status: response.status, headers: response.headers, text: await response.text() }
+  })
+})
+
+const strict = { onExcessProperty: "error" } as const
+const resultOf = Schema.decodeUnknownSync(Schema.parseJson(SubmitResult), strict)
+const problemOf = Schema.decodeUnknownSync(Schema.parseJson(Problem), strict)
+
+/** The answer to a submission that must be accepted: status 200 and exactly the documented body. */
+export const accepted = (body: unknown, headers: Readonly<Record<string, string | undefined>> = {}) =>
+  Effect.map(post(body, headers), ({ status, text }) => {
+    if (status !== 200) throw new Error(`expected 200, got ${status}: ${text}`)
+    return resultOf(text)
+  })
+
+/** The status of a submission that must be refused, and the sentence that is all its body may hold. */
+export const refused = (body: unknown, headers: Readonly<Record<string, string | undefined>> = {}) =>
+  Effect.map(post(body, headers), ({ status, text, headers }) => ({ status, detail: problemOf(text).detail, headers }))
+
+/** Everything the store has of an installation, in order of arrival. */
+export const stored = (installationId: string) =>
+  Effect.gen(function* () {
+    const store = yield* Store
+    const records = yield* Stream.runCollect(store.read(InstallationId.make(installationId)))
+    return [...records].map(({ tags, timestampMs, values }) => ({
+      timestampMs,
+      tags: Object.fromEntries(tags),
+      values: Object.fromEntries(values)
+    }))
+  })
