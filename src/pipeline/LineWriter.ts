@@ -17,29 +17,77 @@ const newline = 0x0a
 /** The longest number, `-1.2345678901234567e-308`, has 24. */
 const maxNumberBytes = 32
 
-/** Appends one line; `prefix` is the measurement with its tags and the space behind them, `keys[i]` is `name=`. */
-export const writeLine = (
-  buffer: ByteBuffer,
-  prefix: Buffer,
-  fields: ReadonlyArray<{ readonly key: Uint8Array }>,
-  values: ReadonlyArray<number>,
-  timestampMs: number
-): void => {
-  buffer.append(prefix)
-  for (let i = 0; i < fields.length; i++) {
-    const key = fields[i]!.key
-    const keyLength = key.length
-    buffer.reserve(keyLength + 1 + 2 * maxNumberBytes)
+interface Column {
+  /** `name=` in ASCII. */
+  readonly key: Uint8Array
+}
+
+/**
+ * Appends the lines of one series set to `buffer`, which nobody else writes to meanwhile.
+ *
+ * Most sensors stand still from one record to the next, so stretches of unchanged fields are copied from the line before.
+ * `starts[i]` is where the previous line's field i begins, and each field is written with the comma behind it.
+ */
+export class LineWriter {
+  private columns: ReadonlyArray<Column> = []
+  private values: ReadonlyArray<number> = []
+  private starts = new Uint32Array(256)
+
+  /** @param prefix the measurement with its tags and the space behind them */
+  constructor(
+    private readonly buffer: ByteBuffer,
+    private readonly prefix: Buffer
+  ) {}
+
+  /** One line of at least one field; `values[i]` belongs to `columns[i]` and is finite. */
+  write(columns: ReadonlyArray<Column>, values: ReadonlyArray<number>, timestampMs: number): void {
+    const { buffer, values: previous } = this
+    const isSameLayout = columns === this.columns
+    const count = columns.length
+    if (this.starts.length <= count) this.starts = new Uint32Array(count * 2)
+    const starts = this.starts
+    buffer.append(this.prefix)
+    let unchangedFrom = -1
+    for (let i = 0; i < count; i++) {
+      if (isSameLayout && values[i] === previous[i]) {
+        if (unchangedFrom < 0) unchangedFrom = i
+        continue
+      }
+      if (unchangedFrom >= 0) this.repeat(unchangedFrom, i)
+      unchangedFrom = -1
+      const key = columns[i]!.key
+      const keyLength = key.length
+      buffer.reserve(keyLength + maxNumberBytes + 1)
+      const bytes = buffer.bytes
+      let at = buffer.length
+      starts[i] = at
+      for (let k = 0; k < keyLength; k++) bytes[at++] = key[k]!
+      at = writeNumber(bytes, at, values[i]!)
+      bytes[at++] = comma
+      buffer.length = at
+    }
+    if (unchangedFrom >= 0) this.repeat(unchangedFrom, count)
+    starts[count] = buffer.length
+    buffer.reserve(maxNumberBytes + 1)
     const bytes = buffer.bytes
-    let at = buffer.length
-    if (i > 0) bytes[at++] = comma
-    for (let k = 0; k < keyLength; k++) bytes[at++] = key[k]!
-    buffer.length = writeNumber(bytes, at, values[i]!)
+    bytes[buffer.length - 1] = space
+    buffer.length = writeNumber(bytes, buffer.length, timestampMs)
+    bytes[buffer.length++] = newline
+    this.columns = columns
+    this.values = values
   }
-  const bytes = buffer.bytes
-  bytes[buffer.length++] = space
-  buffer.length = writeNumber(bytes, buffer.length, timestampMs)
-  bytes[buffer.length++] = newline
+
+  /** Copies the fields from `first` up to and without `end` from the previous line. */
+  private repeat(first: number, end: number): void {
+    const { buffer, starts } = this
+    const from = starts[first]!
+    const length = starts[end]! - from
+    buffer.reserve(length)
+    const shift = buffer.length - from
+    buffer.bytes.copyWithin(buffer.length, from, from + length)
+    buffer.length += length
+    for (let i = first; i < end; i++) starts[i] = starts[i]! + shift
+  }
 }
 
 /** Decimals of the fixed-point path: sensors have one or two, clocks three. */

@@ -47,6 +47,7 @@ const open = (file: string): Sqlite => {
     db.pragma("synchronous = FULL")
     db.pragma("secure_delete = ON")
     db.pragma("wal_autocheckpoint = 0")
+    db.pragma("cache_size = -16000")
     if (isNew) chmodSync(file, 0o600)
     migrate(db)
     return db
