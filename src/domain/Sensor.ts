@@ -1,20 +1,4 @@
-import { sensorTable } from "./SensorTable.js"
-
-/** What a sensor's number means: a measurement, a count or set point, a code, a bit set, or 0/1. */
-export type SensorKind = "float" | "integer" | "enum" | "flags" | "binary"
-
-export interface Sensor {
-  readonly name: string
-  readonly unit: "°C" | "kW" | "kWh" | "%" | "EUR" | null
-  readonly kind: SensorKind
-  /** Hard physical bounds, inclusive, in `unit`. */
-  readonly min: number
-  readonly max: number
-  /** Values that mean "no such probe"; accepted although they may lie outside the bounds. */
-  readonly absent: ReadonlyArray<number>
-  /** Names of codes (`enum`) or of bits (`flags`). */
-  readonly members?: Readonly<Record<string, number>>
-}
+import { type Sensor, sensorTable } from "./SensorTable.js"
 
 /**
  * Field names that may become part of a series name: letters, digits and `_`, not starting with the `__` that
