@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto"
-import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib"
+import { brotliCompressSync, constants, deflateSync, gzipSync } from "node:zlib"
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { Store } from "../../src/store/Store.js"
@@ -42,13 +42,14 @@ const numbersIn = (body: string) => {
   const { data } = JSON.parse(body) as { readonly data: ReadonlyArray<SentRecord> }
   return data.map((record) => {
     const { timestamp, ...flat } = record
-    const sensors = Object.entries(record.heatpumps === undefined ? flat : record.heatpumps[0]!.values) as ReadonlyArray<
-      [string, Sent]
-    >
+    const sensors = Object.entries(
+      record.heatpumps === undefined ? flat : record.heatpumps[0]!.values
+    ) as ReadonlyArray<[string, Sent]>
     const values: Record<string, number> = {}
     for (const [name, sent] of sensors) {
       if (typeof sent === "string" || sent === null) continue
-      const value = typeof sent === "object" ? sent.value : Number(sent)
+      // Line protocol does not tell -0 from 0.
+      const value = (typeof sent === "object" ? sent.value : Number(sent)) + 0
       if (record.heatpumps === undefined || !isGarbage(name, value)) values[name] = value
     }
     return {
@@ -64,7 +65,7 @@ const encodings = {
   gzip: (body: string) => gzipSync(body),
   "x-gzip": (body: string) => Buffer.concat([gzipSync(body.slice(0, 100)), gzipSync(body.slice(100))]),
   deflate: (body: string) => deflateSync(body),
-  BR: (body: string) => brotliCompressSync(body, { params: {} })
+  BR: (body: string) => brotliCompressSync(body, { params: { [constants.BROTLI_PARAM_QUALITY]: 3 } })
 }
 const nowSeconds = () => Date.now() / 1000
 

@@ -38,8 +38,11 @@ const takeAnswer = (received: Buffer): readonly [Answer, rest: Buffer] | undefin
   return [{ status, headers, body: received.subarray(headEnd + 4, bodyEnd).toString() }, rest]
 }
 
-/** A raw connection for the life of the scope. */
-export const openWire = (port: number, options: { readonly localAddress?: string } = {}) =>
+/** A raw connection for the life of the scope; with `allowHalfOpen` it stays open when the server ends its side. */
+export const openWire = (
+  port: number,
+  options: { readonly localAddress?: string; readonly allowHalfOpen?: boolean } = {}
+) =>
   Effect.acquireRelease(
     Effect.async<{ readonly wire: Wire; readonly close: Effect.Effect<void> }, Error>((resume) => {
       const socket = connect({ port, host: "127.0.0.1", ...options })
