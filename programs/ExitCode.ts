@@ -1,5 +1,6 @@
 import { ValidationError } from "@effect/cli"
-import { Cause, Data, Exit, Option } from "effect"
+import { Cause, ConfigError, Data, Exit, Option } from "effect"
+import { SettingInvalid } from "../src/AccessTokens.js"
 
 /** How a program ends. 2 is also what the shell expects for a wrong command line. */
 export const ExitCode = { done: 0, failed: 1, usage: 2, notEnoughData: 3, unreachable: 4 } as const
@@ -12,16 +13,25 @@ export class ProgramFailure extends Data.TaggedError("ProgramFailure")<{
 }> {}
 
 /** `@effect/cli` has printed these itself. */
-export const isUsageError = (cause: Cause.Cause<unknown>): boolean =>
-  Option.exists(Cause.failureOption(cause), ValidationError.isValidationError)
+export const isPrinted = (error: unknown): boolean => ValidationError.isValidationError(error)
+
+/** A wrong setting is wrong usage, whether it came by an option or by the environment. */
+const isUsageError = (error: unknown): boolean =>
+  isPrinted(error) || ConfigError.isConfigError(error) || error instanceof SettingInvalid
 
 export const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): ExitCode =>
   Exit.match(exit, {
     onSuccess: () => ExitCode.done,
     onFailure: (cause) => {
       if (Cause.isInterruptedOnly(cause)) return ExitCode.done
-      if (isUsageError(cause)) return ExitCode.usage
       const failure = Option.getOrUndefined(Cause.failureOption(cause))
+      if (isUsageError(failure)) return ExitCode.usage
       return failure instanceof ProgramFailure ? failure.code : ExitCode.failed
     }
   })
+
+/** What to tell people of an expected failure: one sentence; undefined for a mistake of ours. */
+export const sentenceOf = (failure: unknown): string | undefined => {
+  if (ConfigError.isConfigError(failure)) return String(failure).replace(/^\((.*)\)$/s, "$1")
+  return failure instanceof Error ? failure.message : undefined
+}

@@ -1,10 +1,11 @@
 #!/usr/bin/env node
+import { stripVTControlCharacters } from "node:util"
 import { CliConfig, Command } from "@effect/cli"
 import { NodeContext, NodeHttpClient, NodeRuntime } from "@effect/platform-node"
-import { Cause, Console, Effect, Layer } from "effect"
+import { Cause, Console, Effect, Layer, Option } from "effect"
 import { layerLogging } from "../src/observability/Logging.js"
 import { layerEnvironment } from "../src/Settings.js"
-import { exitCodeOf, isUsageError } from "./ExitCode.js"
+import { exitCodeOf, isPrinted, sentenceOf } from "./ExitCode.js"
 import { serve } from "./serve.js"
 import { status } from "./status.js"
 import { version } from "./version.js"
@@ -16,17 +17,29 @@ const root = Command.make("telemetry").pipe(
 
 const run = Command.run(root, { name: "telemetry", version, executable: "telemetry" })
 
-/** One sentence for an expected failure; everything for a mistake of ours. */
+/** Reports a failure once: a sentence for an expected one, everything for a mistake of ours. */
 const report = (cause: Cause.Cause<unknown>) => {
-  if (isUsageError(cause) || Cause.isInterruptedOnly(cause)) return Effect.void
-  const error = Cause.squash(cause)
-  return Cause.isFailure(cause) && error instanceof Error
-    ? Console.error(`error: ${error.message}`)
-    : Effect.logFatal("BUG: the program ended unexpectedly", cause)
+  const failure = Option.getOrUndefined(Cause.failureOption(cause))
+  if (isPrinted(failure) || Cause.isInterruptedOnly(cause)) return Effect.void
+  const sentence = sentenceOf(failure)
+  return sentence === undefined
+    ? Effect.logFatal("BUG: the program ended unexpectedly", cause)
+    : Console.error(`error: ${sentence}`)
 }
 
+/** `@effect/cli` always writes colours; only a terminal wants them, and not with `NO_COLOR`. */
+const withFittingColors = <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.consoleWith((console) => {
+    const plain = (stream: NodeJS.WriteStream, text: unknown) =>
+      typeof text === "string" && !(stream.isTTY && stream.hasColors()) ? stripVTControlCharacters(text) : text
+    return Effect.withConsole(program, {
+      ...console,
+      log: (...texts) => console.log(...texts.map((text) => plain(process.stdout, text))),
+      error: (...texts) => console.error(...texts.map((text) => plain(process.stderr, text)))
+    })
+  })
+
 run(process.argv).pipe(
-  Effect.tapErrorCause(report),
   Effect.provide(
     Layer.mergeAll(
       NodeContext.layer,
@@ -35,6 +48,8 @@ run(process.argv).pipe(
       layerLogging
     ).pipe(Layer.provideMerge(layerEnvironment))
   ),
+  Effect.tapErrorCause(report),
+  withFittingColors,
   NodeRuntime.runMain({
     disableErrorReporting: true,
     disablePrettyLogger: true,

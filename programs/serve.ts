@@ -45,11 +45,11 @@ export const layerServe = Effect.fn("serve.layer")(function* (options: {
   readonly dataDir: string
 }) {
   const path = yield* Path.Path
-  yield* makeDataDir(options.dataDir)
-  const tokens = yield* serverTokens(options.dataDir)
   const limits = yield* Settings.limits
   const connections = yield* Settings.connections
   const modelDir = (yield* Settings.modelDir) || path.join(options.dataDir, "models")
+  yield* makeDataDir(options.dataDir)
+  const tokens = yield* serverTokens(options.dataDir)
 
   return layerHttp.pipe(
     Layer.provideMerge(layerListener({ ...connections, host: options.host, port: options.port })),
