@@ -1,7 +1,7 @@
 /** Child of `body.ts`: reads bodies, as a bare node:http server or through ours, and tells its CPU time when asked. */
 import { createServer } from "node:http"
 import { HttpServer } from "@effect/platform"
-import { NodeContext } from "@effect/platform-node"
+import * as NodeContext from "@effect/platform-node/NodeContext"
 import { ConfigProvider, Duration, Effect, Layer, Redacted } from "effect"
 import { About } from "../src/http/Handlers.js"
 import { layerHttp, layerListener } from "../src/http/Server.js"

@@ -1,5 +1,5 @@
 import { HttpApiBuilder, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
-import { NodeHttpServerRequest } from "@effect/platform-node"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Clock, Context, Duration, Effect, Either, Layer, Option } from "effect"
 import { listModelFiles } from "../artifact/ModelFiles.js"
 import { type RawAddress, rawAddress } from "../domain/Address.js"

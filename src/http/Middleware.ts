@@ -1,5 +1,5 @@
 import { HttpApi, HttpApiBuilder, type HttpApp, HttpServerRequest, HttpServerResponse } from "@effect/platform"
-import { NodeHttpServerRequest } from "@effect/platform-node"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Cause, Clock, Context, DefaultServices, Effect, Exit, Option } from "effect"
 import { rawAddress } from "../domain/Address.js"
 import { maskAddress } from "../pipeline/Mask.js"

@@ -20,7 +20,23 @@ export interface Wire {
   readonly isOpen: () => boolean
 }
 
-const takeAnswer = (received: Buffer): readonly [Answer, rest: Buffer] | undefined => {
+/** The chunks of a body as one, and what follows it; undefined while the last one is missing. */
+const takeChunks = (received: Buffer): readonly [body: Buffer, rest: Buffer] | undefined => {
+  const chunks: Array<Buffer> = []
+  for (let at = 0; ; ) {
+    const lineEnd = received.indexOf("\r\n", at)
+    if (lineEnd < 0) return undefined
+    const length = Number.parseInt(received.subarray(at, lineEnd).toString("latin1"), 16)
+    const end = lineEnd + 2 + length
+    if (received.length < end + 2) return undefined
+    if (length === 0) return [Buffer.concat(chunks), received.subarray(end + 2)]
+    chunks.push(received.subarray(lineEnd + 2, end))
+    at = end + 2
+  }
+}
+
+/** @param isOver nothing more will come: a body shorter than declared (HEAD) is whole */
+const takeAnswer = (received: Buffer, isOver: boolean): readonly [Answer, rest: Buffer] | undefined => {
   const headEnd = received.indexOf("\r\n\r\n")
   if (headEnd < 0) return undefined
   const [statusLine = "", ...lines] = received.subarray(0, headEnd).toString("latin1").split("\r\n")
@@ -30,12 +46,16 @@ const takeAnswer = (received: Buffer): readonly [Answer, rest: Buffer] | undefin
       return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()]
     })
   )
-  const bodyEnd = headEnd + 4 + Number(headers.get("content-length") ?? 0)
-  if (received.length < bodyEnd) return undefined
-  const rest = received.subarray(bodyEnd)
   const status = Number(statusLine.split(" ")[1])
-  if (status === 100) return takeAnswer(rest)
-  return [{ status, headers, body: received.subarray(headEnd + 4, bodyEnd).toString() }, rest]
+  const afterHead = received.subarray(headEnd + 4)
+  if (status === 100) return takeAnswer(afterHead, isOver)
+  const length = Number(headers.get("content-length") ?? 0)
+  const taken = headers.has("transfer-encoding")
+    ? takeChunks(afterHead)
+    : afterHead.length < length && !isOver
+      ? undefined
+      : ([afterHead.subarray(0, length), afterHead.subarray(length)] as const)
+  return taken === undefined ? undefined : [{ status, headers, body: taken[0].toString() }, taken[1]]
 }
 
 /** A raw connection for the life of the scope; with `allowHalfOpen` it stays open when the server ends its side. */
@@ -81,7 +101,7 @@ export const openWire = (
               send: (data) => socket.write(data),
               end: () => socket.end(),
               answer: wait(() => {
-                const taken = takeAnswer(received)
+                const taken = takeAnswer(received, !isOpen)
                 if (taken === undefined) return isOpen ? undefined : { result: undefined }
                 received = taken[1]
                 return { result: taken[0] }

@@ -1,0 +1,69 @@
+/** The built program as a child process. `npm test` builds it first. */
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
+import { fileURLToPath } from "node:url"
+import { Effect } from "effect"
+import { testToken } from "./testServer.js"
+
+export const mainFile = fileURLToPath(new URL("../../dist/programs/main.js", import.meta.url))
+
+export type Environment = Readonly<Record<string, string>>
+
+const inherited = { PATH: process.env.PATH ?? "", HOME: process.env.HOME ?? "", NO_COLOR: "1" }
+
+export interface RunningServer {
+  readonly child: ChildProcess
+  readonly pid: number
+  readonly url: string
+  /** Everything written to stderr so far. */
+  readonly log: () => string
+  /** Sends the signal and waits for the end; the exit code, or the signal that ended it. */
+  readonly stop: (signal: NodeJS.Signals) => Promise<number | string>
+}
+
+/** `telemetry serve` on a free port; resolves once it listens, rejects when it ends before. */
+export const startServer = (environment: Environment): Promise<RunningServer> =>
+  new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [mainFile, "serve"], {
+      env: { ...inherited, AUTH_TOKEN: testToken, HOST: "127.0.0.1", PORT: "0", ...environment },
+      stdio: ["ignore", "ignore", "pipe"]
+    })
+    let log = ""
+    const stop = async (signal: NodeJS.Signals) => {
+      const ended = once(child, "exit")
+      child.kill(signal)
+      const [code, by] = await ended
+      return code ?? by
+    }
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      log += text
+      const listening = /Listening on (http:\/\/[\d.]+:\d+)/.exec(log)
+      if (listening !== null) resolve({ child, pid: child.pid!, url: listening[1]!, log: () => log, stop })
+    })
+    child.once("exit", (code, signal) => reject(new Error(`serve ended early (${code ?? signal}): ${log}`)))
+  })
+
+/** The same for the life of the scope, killed at its end whatever has happened. */
+export const serverProcess = (environment: Environment) =>
+  Effect.acquireRelease(
+    Effect.promise(() => startServer(environment)),
+    ({ child }) => Effect.sync(() => child.kill("SIGKILL"))
+  )
+
+/** Runs the program to its end. */
+export const runProgram = (
+  args: ReadonlyArray<string>,
+  environment: Environment = {}
+): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> =>
+  new Promise((resolve) => {
+    const child = spawn(process.execPath, [mainFile, ...args], { env: { ...inherited, ...environment } })
+    let stdout = ""
+    let stderr = ""
+    child.stdout.on("data", (text) => {
+      stdout += text
+    })
+    child.stderr.on("data", (text) => {
+      stderr += text
+    })
+    child.once("close", (code) => resolve({ code, stdout, stderr }))
+  })
