@@ -5,6 +5,8 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    pool: "forks"
+    pool: "forks",
+    // Many tests wait for clocks and processes; one worker per core but one would leave two cores idle.
+    poolOptions: { forks: { minForks: 1, maxForks: 2 } }
   }
 })

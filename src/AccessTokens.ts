@@ -44,11 +44,14 @@ const configured = Effect.fn("AccessTokens.configured")(function* (name: string)
             (error) => new SettingInvalid({ setting: fileSetting, reason: `cannot be read: ${error.message}` })
           )
         )
-  const tokens = text.split(",").map((token) => token.trim())
-  return yield* Effect.forEach(
-    tokens.filter((token) => token !== ""),
-    (token) => checkToken(source, token)
-  )
+  const tokens = text
+    .split(",")
+    .map((token) => token.trim())
+    .filter((token) => token !== "")
+  if (tokens.length === 0 && (text !== "" || Option.isSome(file))) {
+    return yield* new SettingInvalid({ setting: source, reason: `holds no token${remedy}` })
+  }
+  return yield* Effect.forEach(tokens, (token) => checkToken(source, token))
 })
 
 const tokenFile = (dataDir: string) => Effect.map(Path.Path, (path) => path.join(dataDir, "auth-token"))

@@ -110,7 +110,7 @@ export const connections = Config.all({
   requestTimeout: setting("REQUEST_TIMEOUT_SECONDS", atLeastOne, 60, "Seconds for a whole request", Duration.seconds),
   shutdownGrace: setting(
     "SHUTDOWN_GRACE_SECONDS",
-    atLeastOne,
+    whole(1, 86_400),
     8,
     "Seconds to finish requests in flight when stopping",
     Duration.seconds

@@ -48,7 +48,8 @@ const closeUnread = (
   response: HttpServerResponse.HttpServerResponse
 ): HttpServerResponse.HttpServerResponse => {
   const incoming = NodeHttpServerRequest.toIncomingMessage(request)
-  if (response.status < 400 || incoming.complete) return response
+  const hasBody = "transfer-encoding" in request.headers || Number(request.headers["content-length"] ?? 0) > 0
+  if (response.status < 400 || incoming.complete || !hasBody) return response
   lingerUntilRead(incoming)
   return HttpServerResponse.setHeader(response, "connection", "close")
 }
@@ -77,6 +78,11 @@ export const accessLog = <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, 
     const request = Context.unsafeGet(fiber.currentContext, HttpServerRequest.HttpServerRequest)
     const clock = Context.get(fiber.getFiberRef(DefaultServices.currentServices), Clock.Clock)
     const startMs = clock.unsafeCurrentTimeMillis()
+    // Now: a closed socket has no address any more.
+    const client = Option.match(request.remoteAddress, {
+      onNone: () => "unknown",
+      onSome: (address) => maskAddress(rawAddress(address))
+    })
     return Effect.onExit(app, (exit) => {
       const status = statusOf(exit)
       const route = routeOf(request)
@@ -87,10 +93,7 @@ export const accessLog = <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, 
         route,
         status,
         durationMs: clock.unsafeCurrentTimeMillis() - startMs,
-        client: Option.match(request.remoteAddress, {
-          onNone: () => "unknown",
-          onSome: (address) => maskAddress(rawAddress(address))
-        })
+        client
       })
     })
   })

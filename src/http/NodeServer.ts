@@ -43,14 +43,25 @@ const answerDraining = (response: ServerResponse): void => {
 
 export const makeNodeServer = (options: NodeServerOptions): Server => {
   const server = createServer({
-    headersTimeout: Duration.toMillis(options.headersTimeout),
+    headersTimeout: Duration.toMillis(Duration.min(options.headersTimeout, options.requestTimeout)),
     requestTimeout: Duration.toMillis(options.requestTimeout),
     keepAliveTimeout: 65_000,
     connectionsCheckingInterval: 1_000,
-    maxHeaderSize: 16_384
+    maxHeaderSize: 16_384,
+    // Node's own refusal has no body, and nothing here depends on the name by which we were called.
+    requireHostHeader: false
   })
   server.maxConnections = options.maxConnections
   server.on("clientError", answerClientError)
+  server.on("checkExpectation", (_request, response: ServerResponse) => {
+    const body = JSON.stringify({ detail: "The header Expect is not understood" })
+    response.writeHead(417, { "content-type": "application/json", "content-length": body.length, connection: "close" })
+    response.end(body)
+  })
+  // Effect listens for upgrades, and then Node gives every request that offers one (`Upgrade: h2c`) away without its body.
+  server.on("newListener", (event, listener) => {
+    if (event === "upgrade") queueMicrotask(() => server.off("upgrade", listener))
+  })
   // Effect takes its own listener away before it closes the server; what arrives in between must not be left hanging.
   server.on("request", (_request, response) => {
     if (server.listenerCount("request") === 1) answerDraining(response)

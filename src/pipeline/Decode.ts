@@ -1,4 +1,4 @@
-import { Clock, Context, Data, Duration, Effect, Layer, ParseResult, Schema } from "effect"
+import { Array as Arr, Clock, Context, Data, Duration, Effect, Layer, type ParseResult, Schema } from "effect"
 import { canonicalModel } from "../domain/ModelName.js"
 import { Envelope, type Submission } from "../domain/Submission.js"
 import { type BodyError, type BodySource, checkHead, declaredLength, isCompressed, readBody } from "./Body.js"
@@ -39,9 +39,23 @@ const expectations: Readonly<Record<string, string>> = {
   data: "must be an array of records"
 }
 
+/** The top-level keys that an issue is about; "" is the document. Formatters would print the values, however deep. */
+const keysOf = (issue: ParseResult.ParseIssue): ReadonlyArray<string> => {
+  switch (issue._tag) {
+    case "Pointer":
+      return [String(Arr.ensure(issue.path)[0])]
+    case "Composite":
+      return Arr.ensure(issue.issues).flatMap(keysOf)
+    case "Refinement":
+    case "Transformation":
+      return keysOf(issue.issue)
+    default:
+      return [""]
+  }
+}
+
 const mismatchOf = (error: ParseResult.ParseError): EnvelopeMismatch => {
-  const keys = new Set(ParseResult.ArrayFormatter.formatErrorSync(error).map((issue) => String(issue.path[0] ?? "")))
-  const sentences = Array.from(keys, (key) =>
+  const sentences = Array.from(new Set(keysOf(error.issue)), (key) =>
     key in expectations ? `${key} ${expectations[key]}` : "the body must be a JSON object"
   )
   return new EnvelopeMismatch({ detail: `The submission is not valid: ${sentences.join("; ")}` })

@@ -87,6 +87,8 @@ const make = Effect.fn("EmbeddedStore.make")(function* (options: EmbeddedStoreOp
   const db = yield* openSqlite(options.file)
   const directory = dirname(options.file)
   const insert = appendBlock(db)
+  /** Since the last checkpoint. */
+  let hasGrown = true
 
   const attempt = <A>(operation: string, body: () => A) =>
     Effect.try({ try: body, catch: (cause) => new StoreError({ operation, cause }) })
@@ -112,6 +114,7 @@ const make = Effect.fn("EmbeddedStore.make")(function* (options: EmbeddedStoreOp
   const append = Effect.fn("EmbeddedStore.append")(function* (blocks: ReadonlyArray<Block>) {
     yield* checkDisk
     const receivedAtMs = yield* Clock.currentTimeMillis
+    hasGrown = true
     return yield* Effect.try({
       try: () => transaction(db, () => blocks.map((block) => insert(block, receivedAtMs))),
       catch: (cause) =>
@@ -166,6 +169,12 @@ const make = Effect.fn("EmbeddedStore.make")(function* (options: EmbeddedStoreOp
   const checkpoint = (mode: "PASSIVE" | "TRUNCATE") =>
     attempt("write its log back", () => db.pragma(`wal_checkpoint(${mode})`))
 
+  const checkpointWhenGrown = Effect.suspend(() => {
+    if (!hasGrown) return Effect.void
+    hasGrown = false
+    return checkpoint("PASSIVE")
+  })
+
   const reclaim = attempt("reclaim space", () => db.pragma("incremental_vacuum"))
 
   const erase = Effect.fn("EmbeddedStore.erase")(function* (installation: InstallationId) {
@@ -191,7 +200,7 @@ const make = Effect.fn("EmbeddedStore.make")(function* (options: EmbeddedStoreOp
       Effect.repeat(every),
       Effect.forkScoped
     )
-  yield* upkeep(checkpoint("PASSIVE"), checkpointEvery)
+  yield* upkeep(checkpointWhenGrown, checkpointEvery)
   yield* upkeep(enforceRetention, retentionEvery)
 
   return Store.of({

