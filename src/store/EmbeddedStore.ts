@@ -23,7 +23,7 @@ const gunzipAsync = promisify(gunzip)
 const pageBlocks = 8
 /** Blocks per transaction when removing: tens of milliseconds. */
 const removalBlocks = 100
-const checkpointEvery = Schedule.spaced("1 second")
+const checkpointAfter = Duration.seconds(1)
 const retentionEvery = Schedule.spaced("1 hour")
 
 const CountRow = Schema.Struct({ count: Schema.Number })
@@ -87,8 +87,7 @@ const make = Effect.fn("EmbeddedStore.make")(function* (options: EmbeddedStoreOp
   const db = yield* openSqlite(options.file)
   const directory = dirname(options.file)
   const insert = appendBlock(db)
-  /** Since the last checkpoint. */
-  let hasGrown = true
+  const grown = yield* Effect.makeLatch(true)
 
   const attempt = <A>(operation: string, body: () => A) =>
     Effect.try({ try: body, catch: (cause) => new StoreError({ operation, cause }) })
@@ -114,7 +113,7 @@ const make = Effect.fn("EmbeddedStore.make")(function* (options: EmbeddedStoreOp
   const append = Effect.fn("EmbeddedStore.append")(function* (blocks: ReadonlyArray<Block>) {
     yield* checkDisk
     const receivedAtMs = yield* Clock.currentTimeMillis
-    hasGrown = true
+    yield* grown.open
     return yield* Effect.try({
       try: () => transaction(db, () => blocks.map((block) => insert(block, receivedAtMs))),
       catch: (cause) =>
@@ -169,11 +168,12 @@ const make = Effect.fn("EmbeddedStore.make")(function* (options: EmbeddedStoreOp
   const checkpoint = (mode: "PASSIVE" | "TRUNCATE") =>
     attempt("write its log back", () => db.pragma(`wal_checkpoint(${mode})`))
 
-  const checkpointWhenGrown = Effect.suspend(() => {
-    if (!hasGrown) return Effect.void
-    hasGrown = false
-    return checkpoint("PASSIVE")
-  })
+  /** Once a second while there is something to write back; an idle store sleeps. */
+  const checkpointWhenGrown = grown.await.pipe(
+    Effect.zipRight(Effect.sleep(checkpointAfter)),
+    Effect.zipRight(grown.close),
+    Effect.zipRight(checkpoint("PASSIVE"))
+  )
 
   const reclaim = attempt("reclaim space", () => db.pragma("incremental_vacuum"))
 
@@ -193,14 +193,14 @@ const make = Effect.fn("EmbeddedStore.make")(function* (options: EmbeddedStoreOp
     }
   })
 
-  /** Upkeep is tried again at its next turn: a full disk must not end it. */
+  /** Upkeep is tried again at its next turn: neither a full disk nor a mistake of ours may end it in silence. */
   const upkeep = <R>(task: Effect.Effect<unknown, StoreError, R>, every: Schedule.Schedule<unknown>) =>
     task.pipe(
-      Effect.catchAll((error) => Effect.logError(`${error.message}; trying again later`, error)),
+      Effect.catchAllCause((cause) => Effect.logError("the store's upkeep failed; trying again later", cause)),
       Effect.repeat(every),
       Effect.forkScoped
     )
-  yield* upkeep(checkpointWhenGrown, checkpointEvery)
+  yield* upkeep(checkpointWhenGrown, Schedule.forever)
   yield* upkeep(enforceRetention, retentionEvery)
 
   return Store.of({
