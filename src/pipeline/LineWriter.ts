@@ -14,7 +14,7 @@ const zero = 0x30
 const space = 0x20
 const newline = 0x0a
 
-/** The longest number, `-1.2345678901234567e-308`, has 24. */
+/** The longest number, like `-0.0000012345678901234567`, has 25. */
 const maxNumberBytes = 32
 
 interface Column {

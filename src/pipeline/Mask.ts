@@ -2,16 +2,31 @@ import { isIPv4, isIPv6 } from "node:net"
 import { Context, Layer, Redacted } from "effect"
 import { MaskedIp, type RawAddress } from "../domain/Address.js"
 
-const mappedPrefix = /^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i
+/** The 8 groups of an IPv6 address, of which the last two may be written as an IPv4 one. */
+const groupsOf = (address: string): ReadonlyArray<number> => {
+  const hex = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a, b, c, d) =>
+    [256 * a + +b, 256 * c + +d].map((group) => group.toString(16)).join(":")
+  )
+  const [left = [], right = []] = hex.split("::").map((part) => (part === "" ? [] : part.split(":")))
+  const gap = Array.from({ length: 8 - left.length - right.length }, () => "0")
+  return [...left, ...gap, ...right].map((group) => Number.parseInt(group, 16))
+}
 
-const plain = (raw: RawAddress): string => Redacted.value(raw).replace(/%.*$/, "").replace(mappedPrefix, "")
+type Parsed = { readonly ipv4: string } | { readonly ipv6: ReadonlyArray<number> } | undefined
 
-/** The 8 groups of an IPv6 address that is written without an embedded IPv4 one. */
-const groupsOf = (address: string): ReadonlyArray<string> => {
-  const [head = "", tail] = address.split("::")
-  const left = head === "" ? [] : head.split(":")
-  const right = tail === undefined || tail === "" ? [] : tail.split(":")
-  return [...left, ...Array.from({ length: Math.max(0, 8 - left.length - right.length) }, () => "0"), ...right]
+/** IPv4-mapped IPv6, in whichever of its spellings, is IPv4. */
+const parse = (raw: RawAddress): Parsed => {
+  const address = Redacted.value(raw).replace(/%.*$/, "")
+  if (isIPv4(address)) return { ipv4: address }
+  if (!isIPv6(address)) return undefined
+  const groups = groupsOf(address)
+  if (groups.slice(0, 5).some((group) => group !== 0) || groups[5] !== 0xffff) return { ipv6: groups }
+  return {
+    ipv4: groups
+      .slice(6)
+      .flatMap((group) => [group >> 8, group & 255])
+      .join(".")
+  }
 }
 
 /**
@@ -19,19 +34,19 @@ const groupsOf = (address: string): ReadonlyArray<string> => {
  * anything else becomes `unknown`.
  */
 export const maskAddress = (raw: RawAddress): MaskedIp => {
-  const address = plain(raw)
-  if (isIPv4(address)) return MaskedIp(`${address.split(".").slice(0, 2).join(".")}.xxx.xxx`)
-  if (isIPv6(address)) {
-    const [first, second] = groupsOf(address).map((group) => group.toLowerCase().replace(/^0+(?=.)/, ""))
-    return MaskedIp(`${first}:${second}:xxxx:xxxx:xxxx:xxxx:xxxx:xxxx`)
-  }
-  return MaskedIp("unknown")
+  const address = parse(raw)
+  if (address === undefined) return MaskedIp("unknown")
+  if ("ipv4" in address) return MaskedIp(`${address.ipv4.split(".").slice(0, 2).join(".")}.xxx.xxx`)
+  const [first, second] = address.ipv6.map((group) => group.toString(16))
+  return MaskedIp(`${first}:${second}:xxxx:xxxx:xxxx:xxxx:xxxx:xxxx`)
 }
 
 /** Whether the peer is this machine. */
 export const isLoopback = (raw: RawAddress): boolean => {
-  const address = plain(raw)
-  return address === "::1" || (isIPv4(address) && address.startsWith("127."))
+  const address = parse(raw)
+  if (address === undefined) return false
+  if ("ipv4" in address) return address.ipv4.startsWith("127.")
+  return address.ipv6.every((group, i) => group === (i === 7 ? 1 : 0))
 }
 
 /** Third stage: the only one that opens a raw address. */
