@@ -33,14 +33,14 @@ const bare = () => {
 }
 
 /** Everything of the real server but what comes after the body has been read. */
-const ours = () => {
-  const buffers = makeBufferPool()
+const ours = (logLevel: string) => {
+  const withBuffer = makeBufferPool()
   const ingest = Layer.effect(
     Ingest,
     Effect.map(Auth, (auth) => ({
       submit: (request) =>
         auth.logger(request.authorization).pipe(
-          Effect.zipRight(Effect.scoped(Effect.flatMap(buffers, (buffer) => readBody(request.body, 16 << 20, buffer)))),
+          Effect.zipRight(withBuffer((buffer) => readBody(request.body, 16 << 20, buffer))),
           Effect.map((body) => ({
             processed: body.length,
             rejected: 0,
@@ -73,10 +73,10 @@ const ours = () => {
       Layer.succeed(About, { version: "bench", modelDir: "" })
     ]),
     Layer.provide([NodeContext.layer, layerLogging]),
-    Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map())))
+    Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map([["LOG_LEVEL", logLevel]]))))
   )
   Effect.runFork(Layer.launch(server))
 }
 
 if (process.argv[2] === "bare") bare()
-else ours()
+else ours(process.argv[2] === "logging" ? "info" : "warning")

@@ -35,15 +35,17 @@ const maxIdleBytes = 8 * 1024 * 1024
 /** More are in use at once only in a rush; keeping those would keep the rush's memory. */
 const maxIdle = 16
 
-/** Hands out buffers for the life of a scope and takes them back. */
+/** Lends a buffer to `use` and takes it back, however that ends. */
 export const makeBufferPool = () => {
   const idle: Array<ByteBuffer> = []
-  return Effect.acquireRelease(
-    Effect.sync(() => idle.pop() ?? new ByteBuffer()),
-    (buffer) =>
-      Effect.sync(() => {
-        buffer.clear()
-        if (idle.length < maxIdle && buffer.bytes.length <= maxIdleBytes) idle.push(buffer)
-      })
-  )
+  return <A, E, R>(use: (buffer: ByteBuffer) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.acquireUseRelease(
+      Effect.sync(() => idle.pop() ?? new ByteBuffer()),
+      use,
+      (buffer) =>
+        Effect.sync(() => {
+          buffer.clear()
+          if (idle.length < maxIdle && buffer.bytes.length <= maxIdleBytes) idle.push(buffer)
+        })
+    )
 }

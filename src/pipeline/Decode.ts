@@ -88,7 +88,7 @@ export class Decode extends Context.Tag("telemetry/pipeline/Decode")<
     Layer.effect(
       this,
       Effect.gen(function* () {
-        const buffers = makeBufferPool()
+        const withBuffer = makeBufferPool()
         const retentionMs = Duration.toMillis(limits.retention)
         const inFlightBytes = yield* Effect.makeSemaphore(Math.max(limits.maxInFlightBytes, limits.maxBodyBytes))
 
@@ -97,10 +97,8 @@ export class Decode extends Context.Tag("telemetry/pipeline/Decode")<
           isCompressed(request) ? limits.maxBodyBytes : (declaredLength(request) ?? limits.maxBodyBytes)
 
         const readAndDecode = Effect.fn("Decode.readAndDecode")(function* (request: BodySource) {
-          const json = yield* Effect.scoped(
-            Effect.flatMap(buffers, (buffer) =>
-              Effect.flatMap(readBody(request, limits.maxBodyBytes, buffer), parseJson)
-            )
+          const json = yield* withBuffer((buffer) =>
+            Effect.flatMap(readBody(request, limits.maxBodyBytes, buffer), parseJson)
           )
           return yield* submissionOf(json, yield* Clock.currentTimeMillis, retentionMs)
         })

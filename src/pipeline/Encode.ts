@@ -75,20 +75,18 @@ export class Encode extends Context.Tag("telemetry/pipeline/Encode")<
   { readonly blocks: (submission: Submission) => Effect.Effect<Encoded> }
 >() {
   static readonly layer = Layer.sync(this, () => {
-    const buffers = makeBufferPool()
+    const withBuffer = makeBufferPool()
 
     const block = (submission: Submission, sourceNumber: number) =>
-      Effect.gen(function* () {
-        const lines = yield* buffers
-        const summary = writeLines(lines, submission, sourceNumber)
-        if (summary === undefined) return []
+      withBuffer((buffer) => {
+        const summary = writeLines(buffer, submission, sourceNumber)
+        if (summary === undefined) return Effect.succeed([])
+        const lines = buffer.written()
         // Uninterruptible: the buffer must not be used again while zlib reads from it in another thread.
-        const gzippedLines = yield* Effect.uninterruptible(
-          Effect.promise(() => gzipAsync(lines.written(), gzipOptions))
+        return Effect.uninterruptible(Effect.promise(() => gzipAsync(lines, gzipOptions))).pipe(
+          Effect.map((gzippedLines): ReadonlyArray<Block> => [{ ...summary, sha256: sha256(lines), gzippedLines }])
         )
-        const encoded: Block = { ...summary, sha256: sha256(lines.written()), gzippedLines }
-        return [encoded]
-      }).pipe(Effect.scoped)
+      })
 
     const blocks = Effect.fn("Encode.blocks")(function* (submission: Submission) {
       const encoded = yield* Effect.forEach(submission.sources, (_, sourceNumber) => block(submission, sourceNumber))
