@@ -63,6 +63,7 @@ export const layerServe = Effect.fn("serve.layer")(function* (options: {
 export const serve = Command.make("serve", { host, port, dataDir }, (options) =>
   Layer.unwrapEffect(layerServe(options)).pipe(
     Layer.launch,
+    Effect.onInterrupt(() => Effect.logInfo("stopped")),
     Effect.catchTag(
       "ServeError",
       ({ cause }) =>

@@ -107,7 +107,13 @@ export const connections = Config.all({
     "Seconds for a request's headers",
     Duration.seconds
   ),
-  requestTimeout: setting("REQUEST_TIMEOUT_SECONDS", atLeastOne, 60, "Seconds for a whole request", Duration.seconds),
+  requestTimeout: setting(
+    "REQUEST_TIMEOUT_SECONDS",
+    atLeastOne,
+    300,
+    "Seconds for a whole request; a slow uplink needs minutes for a day of records",
+    Duration.seconds
+  ),
   shutdownGrace: setting(
     "SHUTDOWN_GRACE_SECONDS",
     whole(1, 86_400),

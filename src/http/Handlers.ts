@@ -33,12 +33,15 @@ const IngestHandlers = HttpApiBuilder.group(Api, "ingest", (handlers) =>
       return ingest
         .submit({ authorization: incoming.headers.authorization, peer: peerOf(request), body: incoming })
         .pipe(
-          Effect.map(({ fieldsDropped, verdicts, ...receipt }) => {
+          Effect.map((receipt) => {
             const result: SubmitResult = {
               status: "success",
-              ...receipt,
-              fields_dropped: fieldsDropped,
-              errors: verdicts
+              processed: receipt.processed,
+              rejected: receipt.rejected,
+              fields_dropped: receipt.fieldsDropped,
+              duplicate: receipt.duplicate,
+              receipt: receipt.receipt,
+              errors: receipt.verdicts
             }
             return HttpServerResponse.unsafeJson(result)
           }),

@@ -20,13 +20,12 @@ export type BodyError = BodyTooLarge | LengthRequired | BodyMalformed | MediaTyp
 /** Node's request is what the pipeline reads from: Effect's own body reader is quadratic in the number of chunks. */
 export type BodySource = IncomingMessage
 
-const decompressors: Readonly<Record<string, (() => Transform) | undefined>> = {
-  __proto__: null as never,
-  gzip: createGunzip,
-  "x-gzip": createGunzip,
-  deflate: createInflate,
-  br: createBrotliDecompress
-}
+const decompressors: ReadonlyMap<string, () => Transform> = new Map([
+  ["gzip", createGunzip],
+  ["x-gzip", createGunzip],
+  ["deflate", createInflate],
+  ["br", createBrotliDecompress]
+])
 
 const contentCodingOf = (request: BodySource) =>
   (request.headers["content-encoding"] ?? "identity").trim().toLowerCase()
@@ -46,7 +45,7 @@ export const checkHead = (request: BodySource, maxBytes: number): Effect.Effect<
     return new MediaTypeUnsupported({ detail: "Content-Type must be application/json" })
   }
   const coding = contentCodingOf(request)
-  if (coding !== "identity" && decompressors[coding] === undefined) {
+  if (coding !== "identity" && !decompressors.has(coding)) {
     return new MediaTypeUnsupported({ detail: "Content-Encoding must be identity, gzip, deflate or br" })
   }
   const length = declaredLength(request)
@@ -66,7 +65,7 @@ const tooLarge = (maxBytes: number, where: string) =>
  */
 export const readBody = (request: BodySource, maxBytes: number, buffer: ByteBuffer): Effect.Effect<Buffer, BodyError> =>
   Effect.async((resume) => {
-    const decompressor = decompressors[contentCodingOf(request)]?.()
+    const decompressor = decompressors.get(contentCodingOf(request))?.()
     const chunks: Array<Buffer> = []
     let wireBytes = 0
     let plainBytes = 0

@@ -41,6 +41,8 @@ const PageRow = Schema.Struct({
   gzippedLines: Schema.Union(Schema.instanceOf(ArrayBuffer), Schema.Uint8ArrayFromSelf)
 })
 
+const decodeCheckpoint = Schema.decodeUnknownSync(Schema.Tuple(Schema.Struct({ busy: Schema.Number })))
+
 const queries = {
   append: `INSERT INTO block (installation_id, heatpump_id, model, version, received_at_ms, first_timestamp_ms,
     last_timestamp_ms, records, samples, sha256, gzipped_lines) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -165,22 +167,27 @@ const make = Effect.fn("EmbeddedStore.make")(function* (options: EmbeddedStoreOp
     }
   })
 
-  const checkpoint = (mode: "PASSIVE" | "TRUNCATE") =>
-    attempt("write its log back", () => db.pragma(`wal_checkpoint(${mode})`))
+  const checkpoint = attempt("write its log back", () => db.pragma("wal_checkpoint(PASSIVE)"))
 
   /** Once a second while there is something to write back; an idle store sleeps. */
   const checkpointWhenGrown = grown.await.pipe(
     Effect.zipRight(Effect.sleep(checkpointAfter)),
     Effect.zipRight(grown.close),
-    Effect.zipRight(checkpoint("PASSIVE"))
+    Effect.zipRight(checkpoint)
   )
 
   const reclaim = attempt("reclaim space", () => db.pragma("incremental_vacuum"))
 
+  /** The log still holds what was erased. Another program that reads the file meanwhile, a backup say, keeps it so. */
+  const emptyLog = attempt("overwrite what was erased", () => {
+    const [{ busy }] = decodeCheckpoint(db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").all())
+    if (busy !== 0) throw new Error("another program is reading the store; erase again when it has ended")
+  })
+
   const erase = Effect.fn("EmbeddedStore.erase")(function* (installation: InstallationId) {
     const removed = yield* remove(queries.removeInstallation, installation)
     yield* reclaim
-    yield* checkpoint("TRUNCATE")
+    yield* emptyLog
     return removed
   })
 
@@ -189,6 +196,7 @@ const make = Effect.fn("EmbeddedStore.make")(function* (options: EmbeddedStoreOp
     const removed = yield* remove(queries.removeOld, nowMs - Duration.toMillis(options.retention))
     if (removed > 0) {
       yield* reclaim
+      yield* grown.open
       yield* Effect.logInfo("removed blocks older than the retention", { blocks: removed })
     }
   })

@@ -7,7 +7,7 @@
  * - Synchronous calls on the main thread: safe from any fiber, because no call yields in the middle of a transaction.
  */
 import { chmodSync, existsSync } from "node:fs"
-import { Data, Effect } from "effect"
+import { Data, Effect, Schema } from "effect"
 import Database from "libsql"
 import { migrations } from "./migrations.js"
 
@@ -26,14 +26,23 @@ export type Sqlite = Database.Database
 
 const pageBytes = 16_384
 
+/** Marks the file as ours: "HPTL". https://www.sqlite.org/pragma.html#pragma_application_id */
+const applicationId = 0x4850544c
+
+const HeaderRow = Schema.Struct({ applicationId: Schema.Number, version: Schema.Number, tables: Schema.Number })
+const decodeHeader = Schema.decodeUnknownSync(Schema.Tuple(HeaderRow))
+const headerQuery = `SELECT application_id AS applicationId, user_version AS version,
+  (SELECT count(*) FROM sqlite_schema) AS tables FROM pragma_application_id, pragma_user_version`
+
 const migrate = (db: Sqlite): void => {
-  const [row] = db.prepare("PRAGMA user_version").all() as ReadonlyArray<{ readonly user_version: number }>
-  const taken = row?.user_version ?? 0
-  if (taken > migrations.length) {
-    throw new Error(`it was written by a newer release (schema ${taken}, this one knows ${migrations.length})`)
+  const [header] = decodeHeader(db.prepare(headerQuery).all())
+  if (header.tables > 0 && header.applicationId !== applicationId) throw new Error("it belongs to another program")
+  if (header.version > migrations.length) {
+    throw new Error(`it was written by a newer release (schema ${header.version}, this one knows ${migrations.length})`)
   }
-  migrations.slice(taken).forEach((step, i) => {
-    db.exec(`BEGIN IMMEDIATE; ${step}; PRAGMA user_version = ${taken + i + 1}; COMMIT;`)
+  migrations.slice(header.version).forEach((step, i) => {
+    db.exec(`BEGIN IMMEDIATE; ${step}; PRAGMA application_id = ${applicationId};
+      PRAGMA user_version = ${header.version + i + 1}; COMMIT;`)
   })
 }
 

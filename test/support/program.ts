@@ -17,7 +17,9 @@ export interface RunningServer {
   readonly url: string
   /** Everything written to stderr so far. */
   readonly log: () => string
-  /** Sends the signal and waits for the end; the exit code, or the signal that ended it. */
+  /** The exit code, or the signal that ended it. */
+  readonly ended: Promise<number | string>
+  /** Sends the signal and waits for the end. */
   readonly stop: (signal: NodeJS.Signals) => Promise<number | string>
 }
 
@@ -29,16 +31,15 @@ export const startServer = (environment: Environment): Promise<RunningServer> =>
       stdio: ["ignore", "ignore", "pipe"]
     })
     let log = ""
-    const stop = async (signal: NodeJS.Signals) => {
-      const ended = once(child, "exit")
+    const ended = once(child, "exit").then(([code, signal]): number | string => code ?? signal)
+    const stop = (signal: NodeJS.Signals) => {
       child.kill(signal)
-      const [code, by] = await ended
-      return code ?? by
+      return ended
     }
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       log += text
       const listening = /Listening on (http:\/\/[\d.]+:\d+)/.exec(log)
-      if (listening !== null) resolve({ child, pid: child.pid!, url: listening[1]!, log: () => log, stop })
+      if (listening !== null) resolve({ child, pid: child.pid!, url: listening[1]!, log: () => log, ended, stop })
     })
     child.once("exit", (code, signal) => reject(new Error(`serve ended early (${code ?? signal}): ${log}`)))
   })
@@ -50,13 +51,17 @@ export const serverProcess = (environment: Environment) =>
     ({ child }) => Effect.sync(() => child.kill("SIGKILL"))
   )
 
-/** Runs the program to its end. */
+/** Runs the program to its end, 30 s at most; one that has to be killed has no code. */
 export const runProgram = (
   args: ReadonlyArray<string>,
   environment: Environment = {}
 ): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> =>
   new Promise((resolve) => {
-    const child = spawn(process.execPath, [mainFile, ...args], { env: { ...inherited, ...environment } })
+    const child = spawn(process.execPath, [mainFile, ...args], {
+      env: { ...inherited, ...environment },
+      timeout: 30_000,
+      killSignal: "SIGKILL"
+    })
     let stdout = ""
     let stderr = ""
     child.stdout.on("data", (text) => {

@@ -1,80 +1,115 @@
-/** What every implementation of the port `Store` must do; run by each implementation's own test file. */
+/**
+ * What every implementation of the port `Store` must do; run by each implementation's own test file.
+ *
+ * Batches of one home never share a timestamp, so that a database that identifies samples by series and time can pass.
+ */
 import { assert, describe, it } from "@effect/vitest"
-import { Chunk, Effect, Either, type Layer, Option, Stream, TestClock } from "effect"
+import { Effect, type Layer, Option, Stream } from "effect"
 import * as fc from "fast-check"
+import type { Block } from "../../src/domain/Block.js"
 import { InstallationId } from "../../src/domain/InstallationId.js"
-import { Store, type StoredRecord } from "../../src/store/Store.js"
-import { blocksOf } from "./blocks.js"
+import { type Appended, Store, type StoredRecord, type TimeRange } from "../../src/store/Store.js"
+import { blockOf, blocksOf } from "./blocks.js"
+import { type JumpingClock, makeJumpingClock } from "./clock.js"
 
-const startMs = Date.parse("2026-11-24T12:00:00Z")
+const startMs = Math.floor(Date.now() / 60_000) * 60_000
 const minuteMs = 60_000
+const hourMs = 60 * minuteMs
 
 export const installationOf = (n: number) =>
   InstallationId.make(`3f2b8c1e-9a47-4d0e-8b65-${String(n).padStart(12, "0")}`)
 
-/** Records a minute apart from `startMs - ageMs`; `value` is in every one, so batches are told apart by it. */
-const batch = (installation: number, value: number, records = 3, ageMs = 60 * minuteMs) =>
-  Effect.promise(() =>
-    blocksOf(
-      {
-        installation_id: installationOf(installation),
-        heatpump_model: "AERO SLM",
-        version: "1.0.1",
-        data: Array.from({ length: records }, (_, i) => ({
-          timestamp: (startMs - ageMs + i * minuteMs) / 1000,
-          temp_outside: -1,
-          value: value + i / 8
-        }))
-      },
-      startMs
-    )
-  )
+/** Batch `number` of a home begins `number` hours after the first, three days ago, and has a record a minute. */
+const timestampOf = (number: number, record: number) => startMs - 72 * hourMs + number * hourMs + record * minuteMs
 
-const plain = (records: Iterable<StoredRecord>) =>
-  Array.from(records, ({ tags, timestampMs, values }) => ({
-    timestampMs,
-    tags: Object.fromEntries(tags),
-    values: Object.fromEntries(values)
+/** `value` is in every record and differs from one batch to the next. */
+const bodyOf = (home: number, number: number, records: number) => ({
+  installation_id: installationOf(home),
+  heatpump_model: "AERO SLM",
+  version: "1.0.1",
+  data: Array.from({ length: records }, (_, i) => ({
+    timestamp: timestampOf(number, i) / 1000,
+    temp_outside: -1,
+    value: number + i / 8
+  }))
+})
+const batch = (home: number, number: number, records = 3) =>
+  Effect.promise(() => blockOf(bodyOf(home, number, records), startMs))
+
+/** What reading gives for it. */
+const recordsOf = (number: number, records = 3) =>
+  Array.from({ length: records }, (_, i) => ({
+    timestampMs: timestampOf(number, i),
+    tags: { model: "AERO_SLM", version: "1.0.1" },
+    values: { temp_outside: -1, value: number + i / 8 }
   }))
 
-const readAll = (installation: number, range?: { readonly fromMs?: number; readonly untilMs?: number }) =>
+const plain = ({ tags, timestampMs, values }: StoredRecord) => ({
+  timestampMs,
+  tags: Object.fromEntries(tags),
+  values: Object.fromEntries(values)
+})
+
+/** In the order in which they come. */
+const read = (home: number, range?: TimeRange) =>
   Effect.gen(function* () {
     const store = yield* Store
-    return plain(yield* Stream.runCollect(store.read(installationOf(installation), range)))
+    return Array.from(yield* Stream.runCollect(store.read(installationOf(home), range)), plain)
   })
 
-/** Before the layer is built: its upkeep would run once for every second of the jump. */
-const atStart = TestClock.setTime(startMs)
+/** For tests that do not care for the order. */
+const readByTime = (home: number, range?: TimeRange) =>
+  Effect.map(read(home, range), (records) => records.sort((a, b) => a.timestampMs - b.timestampMs))
+
+const append = (...blocks: ReadonlyArray<Block>) => Effect.flatMap(Store, (store) => store.append(blocks))
 
 export const storeContract = <E>(name: string, layer: () => Layer.Layer<Store, E>) => {
-  const check = <A, F>(title: string, effect: Effect.Effect<A, F, Store>) =>
-    it.effect(`${name}: ${title}`, () => Effect.zipRight(atStart, Effect.provide(effect, layer())))
+  const check = <A, F>(title: string, body: (clock: JumpingClock) => Effect.Effect<A, F, Store>) =>
+    it.live(`${name}: ${title}`, () => {
+      const clock = makeJumpingClock(startMs)
+      return Effect.suspend(() => body(clock)).pipe(Effect.provide(layer()), Effect.withClock(clock.clock))
+    })
 
   describe("append and read", () => {
-    check(
-      "gives back exactly the records that were appended, in order of arrival",
+    check("gives back every number exactly, flags as 1 and 0, enums as their value", () =>
       Effect.gen(function* () {
-        const store = yield* Store
-        const later = yield* batch(1, 10, 2)
-        const earlier = yield* batch(1, 20, 2, 120 * minuteMs)
-        assert.deepStrictEqual(yield* store.append([...later, ...earlier]), ["stored", "stored"])
-        const record = (value: number, agoMinutes: number) => ({
-          timestampMs: startMs - agoMinutes * minuteMs,
-          tags: { model: "AERO_SLM", version: "1.0.1" },
-          values: { temp_outside: -1, value }
-        })
-        assert.deepStrictEqual(yield* readAll(1), [
-          record(10, 60),
-          record(10.125, 59),
-          record(20, 120),
-          record(20.125, 119)
+        const numbers = { a: 5.1, b: 1 / 3, c: -40.25, d: 1e-19, e: 9_999_999_999_999, f: 0, g: 0.1 + 0.2, h: 65_536 }
+        const others = {
+          on: true,
+          off: false,
+          mode: { value: 3, text: "AUTOMATIC" },
+          mode_str: "AUTOMATIC",
+          none: null
+        }
+        const body = (record: object) => ({ installation_id: installationOf(1), data: [record] })
+        const first = { timestamp: startMs / 1000, ...numbers, ...others }
+        const block = yield* Effect.promise(() => blockOf(body(first), startMs))
+        assert.deepStrictEqual(yield* append(block), ["stored"])
+        assert.deepStrictEqual(yield* read(1), [
+          {
+            timestampMs: startMs,
+            tags: { model: "unknown", version: "unknown" },
+            values: { ...numbers, on: 1, off: 0, mode: 3 }
+          }
         ])
-        assert.deepStrictEqual(yield* readAll(2), [])
       })
     )
 
-    check(
-      "keeps the heat pumps of one home apart",
+    check("gives records in order of arrival, whatever their times", () =>
+      Effect.gen(function* () {
+        const late = yield* batch(1, 9)
+        const early = yield* batch(1, 2)
+        assert.deepStrictEqual(yield* append(late, early), ["stored", "stored"])
+        yield* append(yield* batch(1, 5))
+        assert.deepStrictEqual(
+          yield* read(1),
+          [9, 2, 5].flatMap((number) => recordsOf(number))
+        )
+        assert.deepStrictEqual(yield* read(2), [])
+      })
+    )
+
+    check("keeps the heat pumps of one home apart, and counts their records singly", () =>
       Effect.gen(function* () {
         const store = yield* Store
         const pump = (id: string, model: string, value: number) => ({
@@ -83,167 +118,240 @@ export const storeContract = <E>(name: string, layer: () => Layer.Layer<Store, E
           model,
           values: { value }
         })
-        const blocks = yield* Effect.promise(() =>
-          blocksOf(
-            {
-              installation_id: installationOf(1),
-              data: [
-                { timestamp: startMs / 1000, heatpumps: [pump("hp-1", "navigator 2", 1), pump("hp-2", "aero", 2)] }
-              ]
-            },
-            startMs
-          )
-        )
-        yield* store.append(blocks)
-        const tags = (id: string, model: string) => ({
-          model,
-          version: "unknown",
-          heatpump_id: id,
-          manufacturer: "idm"
-        })
-        assert.deepStrictEqual(yield* readAll(1), [
-          { timestampMs: startMs, tags: tags("hp-1", "navigator_2"), values: { value: 1 } },
-          { timestampMs: startMs, tags: tags("hp-2", "aero"), values: { value: 2 } }
+        const heatpumps = [pump("hp-1", "navigator 2", 1), pump("hp-2", "", 2)]
+        const data = [{ timestamp: startMs / 1000, heatpumps }]
+        const body = { installation_id: installationOf(1), heatpump_model: "AERO SLM", version: "2.0", data }
+        assert.deepStrictEqual(yield* append(...(yield* Effect.promise(() => blocksOf(body, startMs)))), [
+          "stored",
+          "stored"
         ])
+        const record = (heatpump_id: string, model: string, value: number) => ({
+          timestampMs: startMs,
+          tags: { model, version: "2.0", heatpump_id, manufacturer: "idm" },
+          values: { value }
+        })
+        const records = (yield* read(1)).sort((a, b) => a.values.value! - b.values.value!)
+        assert.deepStrictEqual(records, [record("hp-1", "navigator_2", 1), record("hp-2", "AERO_SLM", 2)])
+        assert.deepInclude(yield* store.totals, { installations: 1, blocks: 2, records: 2, samples: 2 })
       })
     )
 
-    check(
-      "reads a range, its start included and its end not",
+    check("reads a range to the millisecond, its start included and its end not", () =>
       Effect.gen(function* () {
-        const store = yield* Store
-        yield* store.append(yield* batch(1, 0, 10, 10 * minuteMs))
-        const range = { fromMs: startMs - 8 * minuteMs, untilMs: startMs - 5 * minuteMs }
-        const ages = (yield* readAll(1, range)).map(({ timestampMs }) => (startMs - timestampMs) / minuteMs)
-        assert.deepStrictEqual(ages, [8, 7, 6])
+        yield* append(yield* batch(1, 0, 10), yield* batch(1, 1, 10), yield* batch(1, 2, 10))
+        const values = (range: TimeRange) => Effect.map(readByTime(1, range), (all) => all.map((r) => r.values.value))
+        const fromMs = timestampOf(0, 8)
+        const untilMs = timestampOf(1, 2)
+        assert.deepStrictEqual(yield* values({ fromMs, untilMs }), [1, 1.125, 1, 1.125])
+        assert.deepStrictEqual(yield* values({ fromMs: fromMs + 1, untilMs: untilMs + 1 }), [1.125, 1, 1.125, 1.25])
+        assert.deepStrictEqual(yield* values({ fromMs: timestampOf(2, 9) }), [3.125])
+        assert.deepStrictEqual(yield* values({ untilMs: timestampOf(0, 1) }), [0])
+        assert.deepStrictEqual(yield* values({ fromMs, untilMs: fromMs }), [])
       })
     )
 
-    check(
-      "reads many blocks without gap or repetition, and as few as are asked for",
+    check("reads many blocks without gap or repetition, and no more than is asked for", () =>
       Effect.gen(function* () {
         const store = yield* Store
-        const count = 50
-        for (let n = 0; n < count; n++) yield* store.append(yield* batch(1, n, 1))
-        const values = (yield* readAll(1)).map(({ values }) => values.value)
-        assert.deepStrictEqual(
-          values,
-          Array.from({ length: count }, (_, n) => n)
-        )
-        const first = yield* Stream.runCollect(Stream.take(store.read(installationOf(1)), 3))
-        assert.strictEqual(Chunk.size(first), 3)
+        const numbers = Array.from({ length: 60 }, (_, number) => number)
+        for (const number of numbers) yield* append(yield* batch(1, number, 2))
+        const all = numbers.flatMap((number) => recordsOf(number, 2))
+        assert.deepStrictEqual(yield* readByTime(1), all)
+        // Blocks on either side of the range are left out while paging.
+        const range = { fromMs: timestampOf(20, 0), untilMs: timestampOf(45, 0) }
+        assert.deepStrictEqual(yield* readByTime(1, range), all.slice(40, 90))
+        const taken = yield* Stream.runCollect(Stream.take(store.read(installationOf(1)), 5))
+        assert.deepStrictEqual(Array.from(taken, plain), all.slice(0, 5))
       })
     )
   })
 
   describe("duplicates", () => {
-    check(
-      "stores a block once, and the same samples of another home all the same",
+    check("are told apart in one call, over calls, and from the same samples of another home", () =>
       Effect.gen(function* () {
         const store = yield* Store
-        const one = yield* batch(1, 10)
-        const two = yield* batch(2, 10)
-        assert.deepStrictEqual(yield* store.append([...one, ...one, ...two]), ["stored", "duplicate", "stored"])
-        assert.deepStrictEqual(yield* store.append([...two, ...one]), ["duplicate", "duplicate"])
-        assert.lengthOf(yield* readAll(1), 3)
-        assert.deepInclude(yield* store.totals, { installations: 2, blocks: 2, records: 6, samples: 12 })
+        const one = yield* batch(1, 1)
+        const two = yield* batch(2, 1)
+        const three = yield* batch(1, 2)
+        assert.deepStrictEqual(yield* append(one, one, two), ["stored", "duplicate", "stored"])
+        assert.deepStrictEqual(yield* append(two, three, one, three), ["duplicate", "stored", "duplicate", "duplicate"])
+        assert.deepStrictEqual(yield* append(), [])
+        assert.deepStrictEqual(yield* readByTime(1), [...recordsOf(1), ...recordsOf(2)])
+        assert.deepStrictEqual(yield* readByTime(2), recordsOf(1))
+        assert.deepInclude(yield* store.totals, { installations: 2, blocks: 3, records: 9, samples: 18 })
+      })
+    )
+
+    check("are found when the same batch comes several times at once", () =>
+      Effect.gen(function* () {
+        const blocks = yield* Effect.forEach([0, 1, 2, 3], (number) => batch(1, number))
+        const attempts = Array.from({ length: 16 }, (_, i) => blocks[i % 4]!)
+        const outcomes = yield* Effect.forEach(attempts, (block) => append(block), { concurrency: "unbounded" })
+        assert.lengthOf(
+          outcomes.flat().filter((outcome) => outcome === "stored"),
+          4
+        )
+        assert.deepStrictEqual(
+          yield* readByTime(1),
+          [0, 1, 2, 3].flatMap((number) => recordsOf(number))
+        )
       })
     )
   })
 
   describe("activity", () => {
-    check(
-      "counts who was heard of in a window, its start included; a duplicate is contact too",
+    check("counts who was heard of in a window, its start included", (clock) =>
       Effect.gen(function* () {
         const store = yield* Store
-        const one = yield* batch(1, 10)
-        yield* store.append(one)
-        yield* TestClock.adjust("1 hour")
-        yield* store.append(yield* batch(2, 10))
-        const hourMs = 60 * minuteMs
-        const active = (sinceMs: number) => store.activeInstallations(sinceMs)
-        assert.strictEqual(yield* active(startMs), 2)
-        assert.strictEqual(yield* active(startMs + 1), 1)
-        assert.strictEqual(yield* active(startMs + hourMs), 1)
-        assert.strictEqual(yield* active(startMs + hourMs + 1), 0)
-        assert.deepStrictEqual(yield* store.lastContactMs(installationOf(1)), Option.some(startMs))
-        assert.deepStrictEqual(yield* store.lastContactMs(installationOf(3)), Option.none())
-
-        yield* TestClock.adjust("1 hour")
-        yield* store.append(one)
-        assert.deepStrictEqual(yield* store.lastContactMs(installationOf(1)), Option.some(startMs + 2 * hourMs))
-        assert.strictEqual((yield* store.totals).lastReceivedMs, startMs + 2 * hourMs)
+        yield* append(yield* batch(1, 1))
+        yield* clock.jumpTo(startMs + hourMs)
+        yield* append(yield* batch(2, 1), yield* batch(3, 1))
+        assert.strictEqual(yield* store.activeInstallations(0), 3)
+        assert.strictEqual(yield* store.activeInstallations(startMs), 3)
+        assert.strictEqual(yield* store.activeInstallations(startMs + 1), 2)
+        assert.strictEqual(yield* store.activeInstallations(startMs + hourMs), 2)
+        assert.strictEqual(yield* store.activeInstallations(startMs + hourMs + 1), 0)
       })
     )
 
     check(
-      "has empty totals at first",
+      "knows the last contact of each home; a duplicate is contact too, a clock set back changes nothing",
+      (clock) =>
+        Effect.gen(function* () {
+          const store = yield* Store
+          const contact = (home: number) => Effect.map(store.lastContactMs(installationOf(home)), Option.getOrUndefined)
+          const one = yield* batch(1, 1)
+          yield* append(one, yield* batch(2, 1))
+          yield* clock.jumpTo(startMs + hourMs)
+          yield* append(one)
+          yield* clock.jumpTo(startMs - hourMs)
+          yield* append(one, yield* batch(1, 2))
+          assert.deepStrictEqual(
+            [yield* contact(1), yield* contact(2), yield* contact(3)],
+            [startMs + hourMs, startMs, undefined]
+          )
+          assert.strictEqual((yield* store.totals).lastReceivedMs, startMs + hourMs)
+          assert.strictEqual(yield* store.activeInstallations(startMs + hourMs), 1)
+        })
+    )
+
+    check("is none at first, and ready for more", () =>
       Effect.gen(function* () {
         const store = yield* Store
-        const totals = yield* store.totals
-        assert.deepInclude(totals, { installations: 0, blocks: 0, records: 0, samples: 0, lastReceivedMs: undefined })
-        assert.isTrue(Either.isRight(yield* Effect.either(store.ready)))
+        yield* store.ready
+        assert.deepInclude(yield* store.totals, {
+          installations: 0,
+          blocks: 0,
+          records: 0,
+          samples: 0,
+          lastReceivedMs: undefined
+        })
+        assert.strictEqual(yield* store.activeInstallations(0), 0)
       })
     )
   })
 
   describe("erase", () => {
-    check(
-      "leaves nothing of one home and everything of the others; the home may start anew",
+    check("leaves nothing of one home and everything of the others; the home may start anew", () =>
       Effect.gen(function* () {
         const store = yield* Store
-        for (let n = 0; n < 5; n++) yield* store.append([...(yield* batch(1, n)), ...(yield* batch(2, n))])
-        const others = yield* readAll(2)
+        for (let number = 0; number < 5; number++) yield* append(yield* batch(1, number), yield* batch(2, number))
         assert.strictEqual(yield* store.erase(installationOf(1)), 5)
-        assert.deepStrictEqual(yield* readAll(1), [])
+        assert.deepStrictEqual(yield* read(1), [])
         assert.deepStrictEqual(yield* store.lastContactMs(installationOf(1)), Option.none())
-        assert.deepStrictEqual(yield* readAll(2), others)
-        assert.deepInclude(yield* store.totals, { installations: 1, blocks: 5, records: 15 })
+        assert.strictEqual(yield* store.activeInstallations(0), 1)
+        assert.deepInclude(yield* store.totals, { installations: 1, blocks: 5, records: 15, samples: 30 })
         assert.strictEqual(yield* store.erase(installationOf(1)), 0)
-        assert.deepStrictEqual(yield* store.append(yield* batch(1, 0)), ["stored"])
+        assert.deepStrictEqual(yield* append(yield* batch(1, 0)), ["stored"])
+        assert.deepStrictEqual(yield* read(1), recordsOf(0))
+        assert.deepStrictEqual(
+          yield* readByTime(2),
+          [0, 1, 2, 3, 4].flatMap((number) => recordsOf(number))
+        )
       })
     )
   })
 
-  it(`${name}: behaves like a map of lists under any sequence of appends, repetitions and erasures`, () =>
-    fc.assert(
-      fc.asyncProperty(
-        fc.array(
-          fc.oneof(
-            {
-              weight: 4,
-              arbitrary: fc.record({ do: fc.constant("append" as const), home: fc.nat(2), value: fc.nat(4) })
-            },
-            {
-              weight: 1,
-              arbitrary: fc.record({ do: fc.constant("erase" as const), home: fc.nat(2), value: fc.constant(0) })
+  const homes = [0, 1, 2]
+  const home = fc.constantFrom(...homes)
+  const recordsIn = (number: number) => 1 + (number % 3)
+  const edge = fc.tuple(fc.nat(6), fc.nat(2)).map(([number, record]) => timestampOf(number, record))
+  const step = fc.oneof(
+    {
+      weight: 5,
+      arbitrary: fc.record({
+        do: fc.constant("append" as const),
+        batches: fc.array(fc.tuple(home, fc.nat(5)), { minLength: 1, maxLength: 4 })
+      })
+    },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant("erase" as const), home }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant("read" as const), home, fromMs: edge, untilMs: edge }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant("jump" as const), ms: fc.nat(2 * hourMs) }) }
+  )
+
+  it(`${name}: behaves like a map under any sequence of appends, repetitions, erasures and reads`, async () => {
+    const blocks = await Promise.all(
+      homes.map((home) =>
+        Promise.all([0, 1, 2, 3, 4, 5].map((number) => blockOf(bodyOf(home, number, recordsIn(number)), startMs)))
+      )
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 20 }), (steps) => {
+        const clock = makeJumpingClock(startMs)
+        return Effect.gen(function* () {
+          const store = yield* Store
+          const model = new Map<number, { readonly numbers: Set<number>; contactMs: number }>()
+          const expected = (home: number, fromMs = 0, untilMs = Number.POSITIVE_INFINITY) =>
+            [...(model.get(home)?.numbers ?? [])]
+              .sort((a, b) => a - b)
+              .flatMap((number) => recordsOf(number, recordsIn(number)))
+              .filter(({ timestampMs }) => timestampMs >= fromMs && timestampMs < untilMs)
+
+          for (const step of steps) {
+            if (step.do === "append") {
+              const outcomes = step.batches.map(([home, number]): Appended => {
+                const entry = model.get(home) ?? { numbers: new Set(), contactMs: 0 }
+                const isKnown = entry.numbers.has(number)
+                entry.numbers.add(number)
+                entry.contactMs = clock.nowMs()
+                model.set(home, entry)
+                return isKnown ? "duplicate" : "stored"
+              })
+              assert.deepStrictEqual(
+                yield* append(...step.batches.map(([home, number]) => blocks[home]![number]!)),
+                outcomes
+              )
+            } else if (step.do === "erase") {
+              const erased = yield* store.erase(installationOf(step.home))
+              assert.strictEqual(erased, model.get(step.home)?.numbers.size ?? 0)
+              model.delete(step.home)
+            } else if (step.do === "read") {
+              const { fromMs, home, untilMs } = step
+              assert.deepStrictEqual(yield* readByTime(home, { fromMs, untilMs }), expected(home, fromMs, untilMs))
+            } else {
+              yield* clock.jumpTo(clock.nowMs() + step.ms)
             }
-          ),
-          { maxLength: 12 }
-        ),
-        (steps) =>
-          Effect.gen(function* () {
-            const store = yield* Store
-            const model = new Map<number, Array<number>>()
-            for (const step of steps) {
-              const values = model.get(step.home) ?? []
-              if (step.do === "erase") {
-                assert.strictEqual(yield* store.erase(installationOf(step.home)), values.length)
-                model.delete(step.home)
-              } else {
-                const isNew = !values.includes(step.value)
-                const outcome = yield* store.append(yield* batch(step.home, step.value, 1))
-                assert.deepStrictEqual(outcome, [isNew ? "stored" : "duplicate"])
-                if (isNew) model.set(step.home, [...values, step.value])
-              }
-            }
-            for (const home of [0, 1, 2]) {
-              const values = (yield* readAll(home)).map(({ values }) => values.value)
-              assert.deepStrictEqual(values, model.get(home) ?? [])
-            }
-            assert.strictEqual((yield* store.totals).installations, model.size)
-          }).pipe(Effect.provide(layer()), Effect.runPromise)
-      ),
-      { numRuns: 25 }
-    ))
+          }
+          for (const home of homes) {
+            assert.deepStrictEqual(yield* readByTime(home), expected(home))
+            const contact = yield* store.lastContactMs(installationOf(home))
+            assert.strictEqual(Option.getOrUndefined(contact), model.get(home)?.contactMs)
+          }
+          const contacts = [...model.values()].map(({ contactMs }) => contactMs)
+          const sinceMs = startMs + hourMs
+          const active = contacts.filter((contactMs) => contactMs >= sinceMs).length
+          assert.strictEqual(yield* store.activeInstallations(sinceMs), active)
+          const records = homes.flatMap((home) => expected(home))
+          assert.deepInclude(yield* store.totals, {
+            installations: model.size,
+            blocks: [...model.values()].reduce((sum, { numbers }) => sum + numbers.size, 0),
+            records: records.length,
+            samples: 2 * records.length,
+            lastReceivedMs: contacts.length === 0 ? undefined : Math.max(...contacts)
+          })
+        }).pipe(Effect.provide(layer()), Effect.withClock(clock.clock), Effect.runPromise)
+      }),
+      { numRuns: 40 }
+    )
+  })
 }

@@ -1,0 +1,48 @@
+import { Clock, Duration, Effect } from "effect"
+
+/**
+ * A clock that stands still except for jumps. A sleeper wakes when its time has really passed, or once when a jump goes
+ * past it: unlike TestClock's, an hour's jump does not run a loop of every second 3600 times.
+ */
+export interface JumpingClock {
+  readonly clock: Clock.Clock
+  readonly nowMs: () => number
+  readonly jumpTo: (ms: number) => Effect.Effect<void>
+}
+
+export const makeJumpingClock = (startMs: number): JumpingClock => {
+  const sleepers = new Set<{ readonly dueMs: number; readonly wake: () => void }>()
+  let nowMs = startMs
+  const sleep = (duration: Duration.Duration) =>
+    Effect.async<void>((resume) => {
+      const sleeper = {
+        dueMs: nowMs + Duration.toMillis(duration),
+        wake: () => {
+          stop()
+          resume(Effect.void)
+        }
+      }
+      const timer = setTimeout(sleeper.wake, Duration.toMillis(duration))
+      const stop = () => {
+        clearTimeout(timer)
+        sleepers.delete(sleeper)
+      }
+      sleepers.add(sleeper)
+      return Effect.sync(stop)
+    })
+  const jumpTo = (ms: number) =>
+    Effect.sync(() => {
+      nowMs = ms
+      for (const sleeper of [...sleepers]) if (sleeper.dueMs <= nowMs) sleeper.wake()
+    })
+  const nanos = () => BigInt(nowMs) * 1_000_000n
+  const clock: Clock.Clock = {
+    [Clock.ClockTypeId]: Clock.ClockTypeId,
+    unsafeCurrentTimeMillis: () => nowMs,
+    currentTimeMillis: Effect.sync(() => nowMs),
+    unsafeCurrentTimeNanos: nanos,
+    currentTimeNanos: Effect.sync(nanos),
+    sleep
+  }
+  return { clock, nowMs: () => nowMs, jumpTo }
+}
