@@ -6,7 +6,7 @@ import { Chunk, Clock, Duration, Effect, Layer, Option, Schedule, Schema, Stream
 import type { Block } from "../domain/Block.js"
 import type { InstallationId } from "../domain/InstallationId.js"
 import { readLines } from "./BlockReader.js"
-import { isDiskFull, openSqlite, type Sqlite, transaction } from "./Sqlite.js"
+import { busyTimeoutMs, isDiskFull, openSqlite, type Sqlite, transaction } from "./Sqlite.js"
 import { type Appended, Store, StoreError, StoreFull, type TimeRange } from "./Store.js"
 
 export interface EmbeddedStoreOptions {
@@ -23,6 +23,8 @@ const gunzipAsync = promisify(gunzip)
 const pageBlocks = 8
 /** Blocks per transaction when removing: tens of milliseconds. */
 const removalBlocks = 100
+/** Five seconds in all. */
+const emptyLogAgain = Schedule.intersect(Schedule.spaced("200 millis"), Schedule.recurs(25))
 const checkpointAfter = Duration.seconds(1)
 const retentionEvery = Schedule.spaced("1 hour")
 
@@ -173,16 +175,22 @@ const make = Effect.fn("EmbeddedStore.make")(function* (options: EmbeddedStoreOp
   const checkpointWhenGrown = grown.await.pipe(
     Effect.zipRight(Effect.sleep(checkpointAfter)),
     Effect.zipRight(grown.close),
-    Effect.zipRight(checkpoint)
+    Effect.zipRight(checkpoint),
+    Effect.tapError(() => grown.open)
   )
 
   const reclaim = attempt("reclaim space", () => db.pragma("incremental_vacuum"))
 
   /** The log still holds what was erased. Another program that reads the file meanwhile, a backup say, keeps it so. */
   const emptyLog = attempt("overwrite what was erased", () => {
-    const [{ busy }] = decodeCheckpoint(db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").all())
-    if (busy !== 0) throw new Error("another program is reading the store; erase again when it has ended")
-  })
+    db.pragma("busy_timeout = 0")
+    try {
+      const [{ busy }] = decodeCheckpoint(db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").all())
+      if (busy !== 0) throw new Error("another program is reading the store; erase again when it has ended")
+    } finally {
+      db.pragma(`busy_timeout = ${busyTimeoutMs}`)
+    }
+  }).pipe(Effect.retry(emptyLogAgain))
 
   const erase = Effect.fn("EmbeddedStore.erase")(function* (installation: InstallationId) {
     const removed = yield* remove(queries.removeInstallation, installation)

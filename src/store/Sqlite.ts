@@ -6,7 +6,7 @@
  * - `secure_delete`: erased data is overwritten, not merely unlinked.
  * - Synchronous calls on the main thread: safe from any fiber, because no call yields in the middle of a transaction.
  */
-import { chmodSync, existsSync } from "node:fs"
+import { chmodSync } from "node:fs"
 import { Data, Effect, Schema } from "effect"
 import Database from "libsql"
 import { migrations } from "./migrations.js"
@@ -23,6 +23,9 @@ export class DatabaseUnusable extends Data.TaggedError("DatabaseUnusable")<{
 }
 
 export type Sqlite = Database.Database
+
+/** How long a statement waits, blocking everything, for another program that holds the file. */
+export const busyTimeoutMs = 1_000
 
 const pageBytes = 16_384
 
@@ -47,8 +50,7 @@ const migrate = (db: Sqlite): void => {
 }
 
 const open = (file: string): Sqlite => {
-  const isNew = !existsSync(file)
-  const db = new Database(file, { timeout: 5_000 })
+  const db = new Database(file, { timeout: busyTimeoutMs })
   try {
     db.pragma(`page_size = ${pageBytes}`)
     db.pragma("auto_vacuum = INCREMENTAL")
@@ -57,7 +59,7 @@ const open = (file: string): Sqlite => {
     db.pragma("secure_delete = ON")
     db.pragma("wal_autocheckpoint = 0")
     db.pragma("cache_size = -16000")
-    if (isNew) chmodSync(file, 0o600)
+    chmodSync(file, 0o600)
     migrate(db)
     return db
   } catch (error) {
@@ -72,8 +74,11 @@ export const openSqlite = (file: string) =>
     Effect.try({ try: () => open(file), catch: (cause) => new DatabaseUnusable({ file, cause }) }),
     (db) =>
       Effect.try(() => {
-        db.pragma("wal_checkpoint(TRUNCATE)")
-        db.close()
+        try {
+          db.pragma("wal_checkpoint(TRUNCATE)")
+        } finally {
+          db.close()
+        }
       }).pipe(Effect.catchAll((error) => Effect.logWarning("the embedded store did not close cleanly", error)))
   )
 
