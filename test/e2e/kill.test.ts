@@ -2,11 +2,10 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Stream } from "effect"
+import { Effect, Stream } from "effect"
 import { InstallationId } from "../../src/domain/InstallationId.js"
-import { layerEmbeddedStore } from "../../src/store/EmbeddedStore.js"
 import { Store } from "../../src/store/Store.js"
-import { serverProcess } from "../support/program.js"
+import { layerStoreOf, serverProcess } from "../support/program.js"
 import { submit } from "../support/testServer.js"
 
 const kills = 20
@@ -119,16 +118,7 @@ describe("kill -9", () => {
         )
       }
       return [seen, yield* store.totals] as const
-    }).pipe(
-      Effect.provide(
-        layerEmbeddedStore({
-          file: join(dataDir, "telemetry.sqlite"),
-          retention: Duration.days(365),
-          minFreeDiskBytes: 0
-        })
-      ),
-      Effect.runPromise
-    )
+    }).pipe(Effect.provide(layerStoreOf(dataDir)), Effect.runPromise)
 
     const storedOf = (batch: Batch) => {
       let count = 0

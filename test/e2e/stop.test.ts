@@ -2,12 +2,11 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Stream } from "effect"
+import { Effect, Stream } from "effect"
 import { InstallationId } from "../../src/domain/InstallationId.js"
-import { layerEmbeddedStore } from "../../src/store/EmbeddedStore.js"
 import { Store } from "../../src/store/Store.js"
 import { recentPayload } from "../support/payloads.js"
-import { serverProcess } from "../support/program.js"
+import { layerStoreOf, serverProcess } from "../support/program.js"
 import { submit } from "../support/testServer.js"
 import { openWire, submitHead } from "../support/wire.js"
 
@@ -24,15 +23,7 @@ const storedIn = (dataDir: string, homes: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const store = yield* Store
     return yield* Effect.forEach(homes, (home) => Stream.runCount(store.read(InstallationId.make(home))))
-  }).pipe(
-    Effect.provide(
-      layerEmbeddedStore({
-        file: join(dataDir, "telemetry.sqlite"),
-        retention: Duration.days(365),
-        minFreeDiskBytes: 0
-      })
-    )
-  )
+  }).pipe(Effect.provide(layerStoreOf(dataDir)))
 
 /** A submission of which only the first half has been sent. */
 const halfSubmission = Effect.fn(function* (port: number, home: string) {

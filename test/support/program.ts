@@ -1,8 +1,10 @@
 /** The built program as a child process. `npm test` builds it first. */
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { Effect } from "effect"
+import { Duration, Effect } from "effect"
+import { layerEmbeddedStore } from "../../src/store/EmbeddedStore.js"
 import { testToken } from "./testServer.js"
 
 export const mainFile = fileURLToPath(new URL("../../dist/programs/main.js", import.meta.url))
@@ -71,4 +73,12 @@ export const runProgram = (
       stderr += text
     })
     child.once("close", (code) => resolve({ code, stdout, stderr }))
+  })
+
+/** The store that a server has left in its directory. */
+export const layerStoreOf = (dataDir: string) =>
+  layerEmbeddedStore({
+    file: join(dataDir, "telemetry.sqlite"),
+    retention: Duration.days(365),
+    minFreeDiskBytes: 0
   })
