@@ -11,6 +11,7 @@ import { readBody } from "../src/pipeline/Body.js"
 import { makeBufferPool } from "../src/pipeline/ByteBuffer.js"
 import { Ingest } from "../src/pipeline/Ingest.js"
 import { Mask } from "../src/pipeline/Mask.js"
+import { Backlog } from "../src/store/Backlog.js"
 import { Store } from "../src/store/Store.js"
 
 const tellPort = (port: number) => process.send!({ port })
@@ -70,6 +71,7 @@ const ours = (logLevel: string) => {
       Auth.layer({ logger: [Redacted.make("benchmark-token-0123")], admin: [] }),
       Mask.layer,
       Layer.mock(Store, {}),
+      Backlog.layerNone,
       Layer.succeed(About, { version: "bench", modelDir: "" })
     ]),
     Layer.provide([NodeContext.layer, layerLogging]),

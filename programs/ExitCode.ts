@@ -1,6 +1,6 @@
 import { ValidationError } from "@effect/cli"
 import { Cause, ConfigError, Data, Exit, Option } from "effect"
-import { SettingInvalid } from "../src/AccessTokens.js"
+import { SettingInvalid } from "../src/Secrets.js"
 
 /** How a program ends. 2 is also what the shell expects for a wrong command line. */
 export const ExitCode = { done: 0, failed: 1, usage: 2, notEnoughData: 3, unreachable: 4 } as const

@@ -1,18 +1,20 @@
 import { Command, Options } from "@effect/cli"
 import { FileSystem, Path } from "@effect/platform"
-import { Effect, Layer } from "effect"
-import { SettingInvalid, serverTokens } from "../src/AccessTokens.js"
+import { Deferred, Effect, Layer } from "effect"
+import { serverTokens } from "../src/AccessTokens.js"
 import { About } from "../src/http/Handlers.js"
 import { layerHttp, layerListener } from "../src/http/Server.js"
+import { Fatal } from "../src/observability/Fatal.js"
 import { Auth } from "../src/pipeline/Auth.js"
 import { Decode } from "../src/pipeline/Decode.js"
 import { Encode } from "../src/pipeline/Encode.js"
 import { Ingest } from "../src/pipeline/Ingest.js"
 import { Mask } from "../src/pipeline/Mask.js"
 import { Write } from "../src/pipeline/Write.js"
+import { SettingInvalid } from "../src/Secrets.js"
 import * as Settings from "../src/Settings.js"
-import { layerEmbeddedStore } from "../src/store/EmbeddedStore.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
+import { layerStore } from "./store.js"
 import { version } from "./version.js"
 
 const host = Options.text("host").pipe(
@@ -50,29 +52,32 @@ export const layerServe = Effect.fn("serve.layer")(function* (options: {
   const modelDir = (yield* Settings.modelDir) || path.join(options.dataDir, "models")
   yield* makeDataDir(options.dataDir)
   const tokens = yield* serverTokens(options.dataDir)
+  const store = yield* layerStore({ ...limits, dataDir: options.dataDir })
 
   return layerHttp.pipe(
     Layer.provideMerge(layerListener({ ...connections, host: options.host, port: options.port })),
     Layer.provide(Ingest.layer),
     Layer.provide([Decode.layer(limits), Encode.layer, Write.layer]),
     Layer.provide([Auth.layer(tokens), Mask.layer, Layer.succeed(About, { version, modelDir })]),
-    Layer.provideMerge(layerEmbeddedStore({ ...limits, file: path.join(options.dataDir, "telemetry.sqlite") }))
+    Layer.provideMerge(store)
   )
 })
 
 export const serve = Command.make("serve", { host, port, dataDir }, (options) =>
-  Layer.unwrapEffect(layerServe(options)).pipe(
-    Layer.launch,
-    Effect.onInterrupt(() => Effect.logInfo("stopped")),
-    Effect.catchTag(
-      "ServeError",
-      ({ cause }) =>
-        new ProgramFailure({
-          code: ExitCode.failed,
-          message: `cannot listen on ${options.host} port ${options.port}: ${cause instanceof Error ? cause.message : "unknown reason"}; choose another with --host and --port`
-        })
+  Effect.gen(function* () {
+    const fatal = yield* Deferred.make<never, Error>()
+    const server = Layer.launch(Layer.unwrapEffect(layerServe(options))).pipe(
+      Effect.catchTag(
+        "ServeError",
+        ({ cause }) =>
+          new ProgramFailure({
+            code: ExitCode.failed,
+            message: `cannot listen on ${options.host} port ${options.port}: ${cause instanceof Error ? cause.message : "unknown reason"}; choose another with --host and --port`
+          })
+      )
     )
-  )
+    yield* Effect.raceFirst(server, Deferred.await(fatal)).pipe(Effect.provideService(Fatal, fatal))
+  }).pipe(Effect.onInterrupt(() => Effect.logInfo("stopped")))
 ).pipe(
   Command.withDescription(
     "Receive and keep telemetry until stopped. Example: telemetry serve --host 0.0.0.0 --port 8000"

@@ -1,18 +1,9 @@
 import { randomBytes } from "node:crypto"
 import { FileSystem, Path } from "@effect/platform"
-import { Config, Data, Effect, Option, Redacted } from "effect"
+import { Effect, Option, Redacted } from "effect"
 import type { Tokens } from "./pipeline/Auth.js"
+import { readSecret, SettingInvalid } from "./Secrets.js"
 import * as Settings from "./Settings.js"
-
-/** A setting that cannot be used as it is; the program must not start. */
-export class SettingInvalid extends Data.TaggedError("SettingInvalid")<{
-  readonly setting: string
-  readonly reason: string
-}> {
-  override get message() {
-    return `${this.setting} ${this.reason}`
-  }
-}
 
 const minLength = 16
 const placeholder = "change-me-to-something-secure"
@@ -27,31 +18,15 @@ const checkToken = (setting: string, token: string) => {
 
 /** The comma list of `NAME`, or of the file that `NAME_FILE` names. */
 const configured = Effect.fn("AccessTokens.configured")(function* (name: string) {
-  const fs = yield* FileSystem.FileSystem
-  const value = yield* Config.option(Config.redacted(name))
-  const fileSetting = `${name}_FILE`
-  const file = yield* Config.option(Config.string(fileSetting))
-  if (Option.isSome(value) && Option.isSome(file)) {
-    return yield* new SettingInvalid({ setting: name, reason: `and ${fileSetting} are both set; remove one` })
-  }
-  const source = Option.isSome(file) ? fileSetting : name
-  const text = Option.isNone(file)
-    ? Option.match(value, { onNone: () => "", onSome: Redacted.value })
-    : yield* fs
-        .readFileString(file.value)
-        .pipe(
-          Effect.mapError(
-            (error) => new SettingInvalid({ setting: fileSetting, reason: `cannot be read: ${error.message}` })
-          )
-        )
-  const tokens = text
+  const secret = yield* readSecret(name)
+  if (Option.isNone(secret)) return []
+  const { setting, value } = secret.value
+  const tokens = Redacted.value(value)
     .split(",")
     .map((token) => token.trim())
     .filter((token) => token !== "")
-  if (tokens.length === 0 && (text !== "" || Option.isSome(file))) {
-    return yield* new SettingInvalid({ setting: source, reason: `holds no token${remedy}` })
-  }
-  return yield* Effect.forEach(tokens, (token) => checkToken(source, token))
+  if (tokens.length === 0) return yield* new SettingInvalid({ setting, reason: `holds no token${remedy}` })
+  return yield* Effect.forEach(tokens, (token) => checkToken(setting, token))
 })
 
 const tokenFile = (dataDir: string) => Effect.map(Path.Path, (path) => path.join(dataDir, "auth-token"))

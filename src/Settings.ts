@@ -99,6 +99,57 @@ export const limits = Config.all({
   )
 })
 
+/** The time-series database; its secrets, each also as `NAME_FILE`, are read by `programs/serve`. */
+export const vmPassword = "VM_PASSWORD"
+export const vmBearerToken = "VM_BEARER_TOKEN"
+export const victoriaMetrics = Config.all({
+  writeUrl: setting(
+    "VM_WRITE_URL",
+    Config.string,
+    "",
+    "VictoriaMetrics to write to: a base URL, or the full path of a node or of a cluster's vminsert; the embedded store when empty",
+    same
+  ),
+  queryUrl: setting(
+    "VM_QUERY_URL",
+    Config.string,
+    "",
+    "Where to query; needed for a cluster's vmselect, else as VM_WRITE_URL",
+    same
+  ),
+  exportUrl: setting("VM_EXPORT_URL", Config.string, "", "Where to export from; as VM_QUERY_URL when empty", same),
+  username: setting("VM_USERNAME", Config.string, "", "For basic authentication, with VM_PASSWORD", same),
+  timeout: setting(
+    "VM_TIMEOUT_SECONDS",
+    atLeastOne,
+    30,
+    "Seconds after which a write without an answer is tried again",
+    Duration.seconds
+  ),
+  settle: setting(
+    "VM_SETTLE_SECONDS",
+    atLeastZero,
+    30,
+    "Seconds that a written block stays in the journal; VictoriaMetrics holds its last seconds in memory only",
+    Duration.seconds
+  ),
+  journalMaxBytes: setting(
+    "JOURNAL_MAX_BYTES",
+    atLeastOne,
+    10 * 1024 ** 3,
+    "Compressed bytes that may wait for the database; beyond it submissions are refused",
+    same
+  )
+})
+described.push(
+  { name: `${vmPassword} or ${vmPassword}_FILE`, fallback: "", meaning: "The password to VM_USERNAME" },
+  {
+    name: `${vmBearerToken} or ${vmBearerToken}_FILE`,
+    fallback: "",
+    meaning: "Bearer token for VictoriaMetrics, instead of a user name"
+  }
+)
+
 export const connections = Config.all({
   headersTimeout: setting(
     "HEADERS_TIMEOUT_SECONDS",

@@ -86,6 +86,42 @@ const ModelFile = Schema.Struct({
   modified: Schema.Number.annotations({ description: "Unix seconds" })
 })
 
+const seconds = Schema.Number.annotations({ description: "Unix seconds" })
+
+export const JournalStatus = Schema.Struct({
+  waiting_blocks: Schema.Int.annotations({ description: "Accepted, and not yet sent to the database" }),
+  waiting_samples: Schema.Int,
+  oldest_waiting_seconds: Schema.NullOr(Schema.Number).annotations({ description: "Age of the longest waiting block" }),
+  settling_blocks: Schema.Int.annotations({
+    description: "Taken by the database, and kept until a crash of it cannot lose them any more"
+  }),
+  quarantined_blocks: Schema.Int.annotations({
+    description: "Refused by the database; kept until they are sent again"
+  }),
+  quarantine: Schema.Array(Schema.Struct({ reason: Schema.String, blocks: Schema.Int, samples: Schema.Int })),
+  bytes: Schema.Int.annotations({ description: "Compressed bytes of all these blocks" }),
+  max_bytes: Schema.Int,
+  drained_samples_per_second: Schema.Number.annotations({ description: "Over the last minute" }),
+  full_in_seconds: Schema.NullOr(Schema.Number).annotations({
+    description: "At the pace of the last minute; null while it does not grow"
+  }),
+  database_error: Schema.NullOr(
+    Schema.Struct({ at: seconds, detail: Schema.String, is_over: Schema.Boolean })
+  ).annotations({ description: "The last time the database did not do what it was asked" })
+}).annotations({ identifier: "JournalStatus" })
+export type JournalStatus = typeof JournalStatus.Type
+
+const journal = Schema.NullOr(JournalStatus).annotations({
+  description: "What is on its way to the database; null for the embedded store"
+})
+
+export const Readiness = Schema.Struct({ status: Schema.Literal("ready"), journal })
+export type Readiness = typeof Readiness.Type
+
+/** Blocks that have left the quarantine and wait again. */
+export const Resent = Schema.Struct({ resent_blocks: Schema.Int })
+export type Resent = typeof Resent.Type
+
 export const Status = Schema.Struct({
   status: Schema.Literal("online"),
   active_installations_30d: Schema.Int,
@@ -93,7 +129,7 @@ export const Status = Schema.Struct({
   version: Schema.String,
   uptime_seconds: Schema.Number,
   store: Schema.Struct({
-    kind: Schema.Literal("embedded"),
+    kind: Schema.Literal("embedded", "victoriametrics"),
     ready: Schema.Boolean,
     detail: Schema.NullOr(Schema.String).annotations({ description: "Why it is not ready" }),
     installations: Schema.Int,
@@ -103,6 +139,7 @@ export const Status = Schema.Struct({
     bytes_on_disk: Schema.Int,
     last_submission: Schema.NullOr(Schema.Number).annotations({ description: "Unix seconds" })
   }),
+  journal,
   models: Schema.Array(ModelFile)
 }).annotations({ identifier: "Status" })
 export type Status = typeof Status.Type
@@ -130,6 +167,17 @@ class Ingest extends HttpApiGroup.make("ingest", { topLevel: true }).add(
     )
 ) {}
 
+class Quarantine extends HttpApiGroup.make("quarantine", { topLevel: true }).add(
+  HttpApiEndpoint.post("resend", "/api/v1/quarantine/resend")
+    .addSuccess(Resent)
+    .addError(Unauthorized)
+    .addError(Forbidden)
+    .addError(Unavailable)
+    .annotate(OpenApi.Override, bearer)
+    .annotate(OpenApi.Summary, "Send quarantined blocks to the database again")
+    .annotate(OpenApi.Description, "Needs the admin token, as the status does.")
+) {}
+
 class System extends HttpApiGroup.make("system", { topLevel: true })
   .add(
     HttpApiEndpoint.get("health", "/health")
@@ -138,7 +186,7 @@ class System extends HttpApiGroup.make("system", { topLevel: true })
   )
   .add(
     HttpApiEndpoint.get("ready", "/ready")
-      .addSuccess(Schema.Struct({ status: Schema.Literal("ready") }))
+      .addSuccess(Readiness)
       .addError(Unavailable)
       .annotate(OpenApi.Summary, "Submissions can be stored durably")
   ) {}
@@ -167,6 +215,7 @@ export class Api extends HttpApi.make("telemetry")
   .add(Ingest)
   .add(System)
   .add(Admin)
+  .add(Quarantine)
   .annotate(OpenApi.Title, "Heat pump telemetry collector")
   .annotate(OpenApi.Description, "Receives and keeps the sensor records that loggers in homes upload once a day.")
   .annotate(OpenApi.License, { name: "MIT" })

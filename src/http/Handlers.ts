@@ -6,8 +6,9 @@ import { type RawAddress, rawAddress } from "../domain/Address.js"
 import { Auth } from "../pipeline/Auth.js"
 import { Ingest } from "../pipeline/Ingest.js"
 import { isLoopback } from "../pipeline/Mask.js"
+import { Backlog, type BacklogReport } from "../store/Backlog.js"
 import { Store, StoreError } from "../store/Store.js"
-import { Api, type Status, type SubmitResult } from "./Api.js"
+import { Api, type JournalStatus, type Readiness, type Resent, type Status, type SubmitResult } from "./Api.js"
 import { answer } from "./Problems.js"
 
 /** What the status handler says about the program it runs in. */
@@ -51,17 +52,41 @@ const IngestHandlers = HttpApiBuilder.group(Api, "ingest", (handlers) =>
   })
 )
 
+const journalStatus = (report: BacklogReport, nowMs: number): JournalStatus => ({
+  waiting_blocks: report.waitingBlocks,
+  waiting_samples: report.waitingSamples,
+  oldest_waiting_seconds: report.oldestWaitingMs === undefined ? null : (nowMs - report.oldestWaitingMs) / 1000,
+  settling_blocks: report.settlingBlocks,
+  quarantined_blocks: report.quarantined.reduce((sum, { blocks }) => sum + blocks, 0),
+  quarantine: report.quarantined,
+  bytes: report.bytes,
+  max_bytes: report.maxBytes,
+  drained_samples_per_second: report.drainedSamplesPerSecond,
+  full_in_seconds: report.fullInSeconds ?? null,
+  database_error:
+    report.lastError === undefined
+      ? null
+      : { at: report.lastError.atMs / 1000, detail: report.lastError.sentence, is_over: report.lastError.isOver }
+})
+
+/** Null where there is no database behind the store. */
+const reportJournal = Effect.fn("Handlers.reportJournal")(function* (backlog: Context.Tag.Service<Backlog>) {
+  const report = yield* backlog.report
+  return report === undefined ? null : journalStatus(report, yield* Clock.currentTimeMillis)
+})
+
 const SystemHandlers = HttpApiBuilder.group(Api, "system", (handlers) =>
   Effect.gen(function* () {
     const store = yield* Store
+    const backlog = yield* Backlog
+    const ready = Effect.gen(function* () {
+      yield* store.ready
+      const readiness: Readiness = { status: "ready", journal: yield* reportJournal(backlog) }
+      return HttpServerResponse.unsafeJson(readiness)
+    })
     return handlers
       .handle("health", () => Effect.succeed({ status: "ok" } as const))
-      .handleRaw("ready", () =>
-        store.ready.pipe(
-          Effect.map(() => HttpServerResponse.unsafeJson({ status: "ready" })),
-          Effect.catchAll(answer)
-        )
-      )
+      .handleRaw("ready", () => Effect.catchAll(ready, answer))
   })
 )
 
@@ -69,6 +94,7 @@ const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
   Effect.gen(function* () {
     const auth = yield* Auth
     const store = yield* Store
+    const backlog = yield* Backlog
     const about = yield* About
     const startedMs = yield* Clock.currentTimeMillis
 
@@ -78,6 +104,7 @@ const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
       const active = yield* store.activeInstallations(nowMs - Duration.toMillis(activeWindow))
       const totals = yield* store.totals
       const readiness = yield* Effect.either(store.ready)
+      const journal = yield* reportJournal(backlog)
       const files = yield* listModelFiles(about.modelDir).pipe(
         Effect.mapError((cause) => new StoreError({ operation: "list MODEL_DIR", cause }))
       )
@@ -88,7 +115,7 @@ const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
         version: about.version,
         uptime_seconds: Math.round((nowMs - startedMs) / 1000),
         store: {
-          kind: "embedded",
+          kind: journal === null ? "embedded" : "victoriametrics",
           ready: Either.isRight(readiness),
           detail: Either.match(readiness, {
             onLeft: (error) => (error._tag === "StoreFull" ? error.detail : error.message),
@@ -101,6 +128,7 @@ const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
           bytes_on_disk: totals.bytesOnDisk,
           last_submission: totals.lastReceivedMs === undefined ? null : totals.lastReceivedMs / 1000
         },
+        journal,
         models: files.map(({ name, filename, sizeBytes, modifiedMs }) => ({
           name,
           filename,
@@ -114,4 +142,19 @@ const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
   })
 )
 
-export const layerApi = HttpApiBuilder.api(Api).pipe(Layer.provide([IngestHandlers, SystemHandlers, AdminHandlers]))
+const QuarantineHandlers = HttpApiBuilder.group(Api, "quarantine", (handlers) =>
+  Effect.gen(function* () {
+    const auth = yield* Auth
+    const backlog = yield* Backlog
+    const resend = Effect.fn("Handlers.resend")(function* (request: HttpServerRequest.HttpServerRequest) {
+      yield* auth.admin(request.headers.authorization, isLocal(request))
+      const resent: Resent = { resent_blocks: yield* backlog.resendQuarantined }
+      return HttpServerResponse.unsafeJson(resent)
+    })
+    return handlers.handleRaw("resend", ({ request }) => Effect.catchAll(resend(request), answer))
+  })
+)
+
+export const layerApi = HttpApiBuilder.api(Api).pipe(
+  Layer.provide([IngestHandlers, SystemHandlers, AdminHandlers, QuarantineHandlers])
+)

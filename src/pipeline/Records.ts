@@ -19,8 +19,11 @@ import {
   type VerdictCode
 } from "../domain/Submission.js"
 
-/** More fields than a home with every heating circuit, zone and room has (about 700). */
-export const maxFieldsPerReading = 2000
+/**
+ * More fields than a home with every heating circuit, zone and room has (about 700), and few enough that a line with the
+ * longest names and numbers stays below 256 kB: VictoriaMetrics refuses longer ones (`-influx.maxLineSize`).
+ */
+export const maxFieldsPerReading = 1600
 export const maxHeatpumps = 32
 const dayMs = 86_400_000
 

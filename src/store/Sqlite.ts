@@ -49,29 +49,44 @@ const migrate = (db: Sqlite): void => {
   })
 }
 
-const open = (file: string): Sqlite => {
+/**
+ * A connection that found damage stays open to the end of the program: were it closed, SQLite would remove the log at its
+ * old path, where by then the log of the new file is.
+ */
+const keptOpen: Array<Sqlite> = []
+
+export interface OpenOptions {
+  /** Sees the file before it is migrated, and throws. */
+  readonly verify?: (db: Sqlite) => void
+  /** DELETE leaves no companions behind: for a file that is to be renamed. */
+  readonly journalMode?: "WAL" | "DELETE"
+}
+
+const open = (file: string, { journalMode = "WAL", verify = () => {} }: OpenOptions): Sqlite => {
   const db = new Database(file, { timeout: busyTimeoutMs })
   try {
     db.pragma(`page_size = ${pageBytes}`)
     db.pragma("auto_vacuum = INCREMENTAL")
-    db.pragma("journal_mode = WAL")
+    db.pragma(`journal_mode = ${journalMode}`)
     db.pragma("synchronous = FULL")
     db.pragma("secure_delete = ON")
     db.pragma("wal_autocheckpoint = 0")
     db.pragma("cache_size = -16000")
     chmodSync(file, 0o600)
+    verify(db)
     migrate(db)
     return db
   } catch (error) {
-    db.close()
+    if (isDamage(error)) keptOpen.push(db)
+    else db.close()
     throw error
   }
 }
 
 /** Opened for the life of the scope; closing writes the WAL back into the file. */
-export const openSqlite = (file: string) =>
+export const openSqlite = (file: string, options: OpenOptions = {}) =>
   Effect.acquireRelease(
-    Effect.try({ try: () => open(file), catch: (cause) => new DatabaseUnusable({ file, cause }) }),
+    Effect.try({ try: () => open(file, options), catch: (cause) => new DatabaseUnusable({ file, cause }) }),
     (db) =>
       Effect.try(() => {
         try {
@@ -95,6 +110,12 @@ export const transaction = <A>(db: Sqlite, body: () => A): A => {
     throw error
   }
 }
+
+/** The file's content is not what SQLite wrote. */
+export class Damaged extends Error {}
+
+export const isDamage = (error: unknown): boolean =>
+  error instanceof Damaged || (error instanceof Database.SqliteError && /^SQLITE_(CORRUPT|NOTADB)/.test(error.code))
 
 export const isDiskFull = (error: unknown): boolean =>
   error instanceof Database.SqliteError && (error.code === "SQLITE_FULL" || error.message.includes("ENOSPC"))

@@ -52,7 +52,8 @@ export interface TimeRange {
  * Contract, checked by `test/support/storeContract.ts` against every implementation:
  * - `append` is all or nothing and returns only when the blocks survive a crash and a power cut. It answers in the order
  *   of its argument. A block whose digest the installation already has is a duplicate; one may follow in the same call.
- * - `read` gives records in order of arrival, and is a snapshot of no particular moment while others append.
+ * - `read` gives every record once, in an order of the implementation's own, and is a snapshot of no particular moment
+ *   while others append.
  * - After `erase` nothing of the installation can be read, and no byte of it is left on disk; it may start anew.
  */
 export class Store extends Context.Tag("telemetry/store/Store")<

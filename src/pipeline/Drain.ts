@@ -1,0 +1,286 @@
+/**
+ * From the journal into the time-series database, for ever.
+ *
+ * Invariants:
+ * - At least once: a block leaves the journal only when the database cannot lose it any more. What is sent twice has the
+ *   same series and timestamps, which the database stores once.
+ * - Blocks are sent in order of arrival, a few requests at a time.
+ * - A block that the database refuses goes into quarantine, alone; one that the database fails to take waits, and with it
+ *   all that came after it: nothing is wrong with them.
+ *
+ * VictoriaMetrics answers before what it took is on its disk; a crash costs it its last seconds
+ * (https://docs.victoriametrics.com/#storage). So an accepted block stays in the journal for `settle`, and when the database
+ * turns out to have started after it took a block, that block is sent again.
+ */
+import { gzipSync } from "node:zlib"
+import { Clock, Duration, Effect, Layer, Random, Schedule } from "effect"
+import { runForever } from "../observability/Fatal.js"
+import { Trend } from "../observability/Trend.js"
+import { Backlog, type BacklogReport } from "../store/Backlog.js"
+import { Journal, type WaitingBlock } from "../store/Journal.js"
+import type { StoreError } from "../store/Store.js"
+import { type Acceptance, DatabaseUnavailable, type Instance, VictoriaMetrics } from "../store/VictoriaMetrics.js"
+import { activityMeasurement } from "../store/VictoriaMetricsStore.js"
+
+export interface DrainOptions {
+  /** How long an accepted block stays in the journal: several times what the database holds in memory. */
+  readonly settle: Duration.Duration
+}
+
+/** Blocks read at once, and of them in one request: a few MB, however large the backlog. */
+const waveBlocks = 32
+const requestBlocks = 8
+/** VictoriaMetrics reads up to 64 MB of lines per request; a sample takes 20 to 40 bytes. */
+const requestSamples = 400_000
+/** Requests at once. */
+export const drainConnections = 4
+
+const firstBackOff = Duration.seconds(1)
+const longestBackOff = Duration.seconds(30)
+/** What a `Retry-After` can ask for at most. */
+const longestRetryAfter = Duration.minutes(10)
+const settleCheckEvery = Duration.seconds(1)
+const journalFailedAgain = Schedule.spaced("5 seconds")
+const noteEvery = Duration.seconds(5)
+const complainAgainAfter = Duration.minutes(15)
+
+/** Blocks that one request put into the database. */
+interface Settling {
+  readonly ids: ReadonlyArray<number>
+  readonly acceptance: Acceptance
+  readonly acceptedAtMs: number
+  /** What was known of the database then. */
+  readonly known: Instance | undefined
+  readonly breaks: number
+}
+
+const inRequests = (blocks: ReadonlyArray<WaitingBlock>): ReadonlyArray<ReadonlyArray<WaitingBlock>> => {
+  const requests: Array<Array<WaitingBlock>> = []
+  let samples = 0
+  for (const block of blocks) {
+    const request = requests.at(-1)
+    samples += block.samples
+    if (request === undefined || request.length === requestBlocks || samples > requestSamples) {
+      requests.push([block])
+      samples = block.samples
+    } else request.push(block)
+  }
+  return requests
+}
+
+/** Whether a database may have lost what it had accepted. */
+const mayHaveLost = (now: Instance, breaks: number, { acceptance, breaks: breaksThen, known }: Settling): boolean => {
+  if (now.clusterErrors > (known?.clusterErrors ?? 0)) return true
+  if (now.startedAtSeconds === undefined) return breaks !== breaksThen
+  const isKnownStart = now.startedAtSeconds === known?.startedAtSeconds
+  // Both are whole seconds: within the same one, only a broken connection tells a second start from the first.
+  return now.startedAtSeconds >= acceptance.atSeconds && (!isKnownStart || breaks !== breaksThen)
+}
+
+const emptyBody = gzipSync("")
+
+/** Two gzip members in a row are one valid body. */
+const bodyOf = (blocks: ReadonlyArray<WaitingBlock>, collector: string): Buffer => {
+  const activity = blocks.map(
+    (block) =>
+      `${activityMeasurement},installation_id=${block.installationId},collector=${collector} records=${block.records},samples=${block.samples} ${block.activityAtMs}\n`
+  )
+  return Buffer.concat([...blocks.map(({ gzippedLines }) => gzippedLines), gzipSync(activity.join(""))])
+}
+
+const make = Effect.fn("Drain.make")(function* (options: DrainOptions) {
+  const journal = yield* Journal
+  const database = yield* VictoriaMetrics
+  const drainedTrend = new Trend()
+  const bytesTrend = new Trend()
+
+  /** Everything up to this block has been sent since `revision`. */
+  let sentId = 0
+  let revision = journal.revision()
+  let settling: ReadonlyArray<Settling> = []
+  const somethingSettles = yield* Effect.makeLatch(false)
+  let known: Instance | undefined
+  /** Writes and questions that the database did not answer well: it may have been restarted. */
+  let breaks = 0
+  let drainedSamples = 0
+  let lastError: BacklogReport["lastError"]
+  let complainedAtMs = Number.NEGATIVE_INFINITY
+
+  const failed = (error: DatabaseUnavailable) =>
+    Effect.gen(function* () {
+      const atMs = yield* Clock.currentTimeMillis
+      breaks++
+      lastError = { atMs, sentence: error.message, isOver: false }
+      if (atMs - complainedAtMs < Duration.toMillis(complainAgainAfter)) return
+      complainedAtMs = atMs
+      yield* Effect.logWarning(`${error.message}; submissions are accepted and wait in the journal`)
+    })
+
+  const accepted = (blocks: ReadonlyArray<WaitingBlock>, acceptance: Acceptance) =>
+    Effect.gen(function* () {
+      const acceptedAtMs = yield* Clock.currentTimeMillis
+      settling = [...settling, { ids: blocks.map(({ id }) => id), acceptance, acceptedAtMs, known, breaks }]
+      drainedSamples += blocks.reduce((sum, { samples }) => sum + samples, 0)
+      yield* somethingSettles.open
+      if (lastError === undefined || lastError.isOver) return
+      lastError = { ...lastError, isOver: true }
+      complainedAtMs = Number.NEGATIVE_INFINITY
+      yield* Effect.logInfo("the database takes writes again")
+    })
+
+  /** Nothing may be blamed on a block while the database refuses even an empty write. */
+  const takesAnEmptyWrite = Effect.catchTag(
+    database.write(emptyBody),
+    "WriteRefused",
+    ({ status }) =>
+      new DatabaseUnavailable({
+        operation: "take a write",
+        reason: `it refuses even an empty one with status ${status}; check VM_WRITE_URL`
+      })
+  )
+
+  const quarantine = ({ id, records, samples }: WaitingBlock, reason: string) =>
+    Effect.gen(function* () {
+      yield* takesAnEmptyWrite
+      yield* journal.quarantine(id, reason)
+      yield* Effect.logError("a block went into quarantine", { reason, block: id, records, samples })
+    })
+
+  const deliver = (blocks: ReadonlyArray<WaitingBlock>): Effect.Effect<void, DatabaseUnavailable | StoreError> =>
+    database.write(bodyOf(blocks, journal.collector)).pipe(
+      Effect.flatMap((acceptance) => accepted(blocks, acceptance)),
+      Effect.catchTag("WriteRefused", (refusal) => {
+        if (blocks.length === 1) return quarantine(blocks[0]!, refusal.message)
+        const middle = blocks.length >> 1
+        return Effect.zipRight(deliver(blocks.slice(0, middle)), deliver(blocks.slice(middle)))
+      })
+    )
+
+  /** Sends what was read, however often it takes; leaves off when the journal moves on meanwhile. */
+  const sendWave = (blocks: ReadonlyArray<WaitingBlock>) =>
+    Effect.gen(function* () {
+      let left = inRequests(blocks)
+      let failures = 0
+      while (left.length > 0) {
+        // After a failure a single request asks whether the database is back.
+        const round = failures === 0 ? left : left.slice(0, 1)
+        const errors = yield* journal.exclusively(
+          Effect.suspend(() =>
+            journal.revision() === revision
+              ? Effect.forEach(round, deliverOrReport, { concurrency: drainConnections })
+              : Effect.succeed(undefined)
+          )
+        )
+        if (errors === undefined) return
+        left = [...round.filter((_, i) => errors[i] !== undefined), ...left.slice(round.length)]
+        const real = errors.filter((error) => error !== undefined)
+        failures = real.length === 0 ? 0 : failures + 1
+        yield* Effect.forEach(real, failed)
+        yield* Effect.when(backOff(failures, real), () => failures > 0)
+      }
+      sentId = blocks.at(-1)!.id
+    })
+  const deliverOrReport = (request: ReadonlyArray<WaitingBlock>) =>
+    deliver(request).pipe(
+      Effect.as(undefined),
+      Effect.catchTag("DatabaseUnavailable", (error) => Effect.succeed(error))
+    )
+
+  const drainNext = Effect.gen(function* () {
+    if (journal.revision() !== revision) {
+      revision = journal.revision()
+      sentId = 0
+    }
+    const blocks = yield* journal.next(sentId, waveBlocks)
+    yield* blocks.length === 0 ? journal.arrival : sendWave(blocks)
+  })
+
+  const learnInstance = Effect.gen(function* () {
+    const instance = yield* database.instance
+    if (known === undefined) yield* warnOf(instance)
+    known = { ...instance, clusterErrors: Math.max(instance.clusterErrors, known?.clusterErrors ?? 0) }
+    return instance
+  })
+
+  const confirmSettled = Effect.gen(function* () {
+    const instance = yield* learnInstance
+    if (settling.some((entry) => mayHaveLost(instance, breaks, entry))) {
+      const blocks = settling.reduce((sum, { ids }) => sum + ids.length, 0)
+      settling = []
+      yield* journal.again
+      return yield* Effect.logWarning("the database was restarted; sending again what it may have lost", { blocks })
+    }
+    const nowMs = yield* Clock.currentTimeMillis
+    const settled = settling.filter(({ acceptedAtMs }) => nowMs - acceptedAtMs >= Duration.toMillis(options.settle))
+    yield* journal.confirm(settled.flatMap(({ ids }) => ids))
+    settling = settling.filter((entry) => !settled.includes(entry))
+    if (settling.length === 0) yield* somethingSettles.close
+  })
+
+  const report = Effect.gen(function* () {
+    const waiting = yield* journal.waiting(sentId)
+    const oldest = yield* journal.oldest(sentId)
+    const growth = bytesTrend.perSecond()
+    const bytes = journal.heldBytes()
+    const result: BacklogReport = {
+      waitingBlocks: waiting.blocks,
+      waitingSamples: waiting.samples,
+      oldestWaitingMs: oldest?.receivedAtMs,
+      settlingBlocks: settling.reduce((sum, { ids }) => sum + ids.length, 0),
+      quarantined: yield* journal.quarantined,
+      bytes,
+      maxBytes: journal.maxBytes,
+      drainedSamplesPerSecond: Math.round(drainedTrend.perSecond()),
+      fullInSeconds: growth > 0 ? Math.round(Math.max(0, journal.maxBytes - bytes) / growth) : undefined,
+      lastError
+    }
+    return result
+  })
+
+  const patiently = <E>(task: Effect.Effect<void, E>) =>
+    task.pipe(
+      Effect.tapError((error) => Effect.logError("the journal failed; trying again", error)),
+      Effect.retry(journalFailedAgain)
+    )
+  yield* runForever(Effect.forever(patiently(drainNext)))
+  yield* runForever(
+    somethingSettles.await.pipe(
+      Effect.zipRight(Effect.sleep(settleCheckEvery)),
+      Effect.zipRight(Effect.catchTag(confirmSettled, "DatabaseUnavailable", failed)),
+      patiently,
+      Effect.forever
+    )
+  )
+  const note = Effect.map(Clock.currentTimeMillis, (nowMs) => {
+    drainedTrend.note(nowMs, drainedSamples)
+    bytesTrend.note(nowMs, journal.heldBytes())
+  })
+  yield* runForever(Effect.forever(Effect.zipRight(note, Effect.sleep(noteEvery))))
+
+  return Backlog.of({ report, resendQuarantined: journal.resendQuarantined })
+})
+
+const backOff = (failures: number, errors: ReadonlyArray<DatabaseUnavailable>) =>
+  Effect.gen(function* () {
+    const askedSeconds = Math.max(0, ...errors.map(({ retryAfterSeconds = 0 }) => retryAfterSeconds))
+    if (askedSeconds > 0) return yield* Effect.sleep(Duration.min(Duration.seconds(askedSeconds), longestRetryAfter))
+    const doubling = Duration.times(firstBackOff, 2 ** Math.min(failures - 1, 10))
+    const jitter = yield* Random.nextRange(0.5, 1)
+    yield* Effect.sleep(Duration.times(Duration.min(doubling, longestBackOff), jitter))
+  })
+
+const warnOf = (instance: Instance) =>
+  Effect.gen(function* () {
+    if (instance.startedAtSeconds === undefined) {
+      yield* Effect.logWarning(
+        "the database's /metrics cannot be read beside VM_WRITE_URL; only broken connections will tell of its restarts"
+      )
+    }
+    if (instance.removesDuplicates === false) {
+      yield* Effect.logWarning(
+        "the database keeps samples that are sent twice; start VictoriaMetrics with -dedup.minScrapeInterval=1ms"
+      )
+    }
+  })
+
+export const layerDrain = (options: DrainOptions) => Layer.scoped(Backlog, make(options))

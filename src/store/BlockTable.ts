@@ -1,0 +1,253 @@
+/**
+ * The table of blocks in one SQLite file under `DATA_DIR`: what the embedded store keeps its samples in, and what the
+ * journal of a time-series database is.
+ *
+ * Invariants:
+ * - `append` is one transaction: all blocks or none, synced before it returns.
+ * - A block is known by its installation and the digest of its lines; a known one is not stored again.
+ * - Nothing is removed but by `remove`, a few blocks per transaction, so that appends get their turn.
+ */
+import { statfsSync, statSync } from "node:fs"
+import { dirname } from "node:path"
+import { promisify } from "node:util"
+import { gunzip } from "node:zlib"
+import { Chunk, Clock, Deferred, Duration, Effect, Option, Schedule, Schema, type Scope, Stream } from "effect"
+import type { Block } from "../domain/Block.js"
+import type { InstallationId } from "../domain/InstallationId.js"
+import { Fatal } from "../observability/Fatal.js"
+import { readLines } from "./BlockReader.js"
+import { markSuspect, openIntact } from "./Intact.js"
+import { prepareInsert } from "./insertBlock.js"
+import { busyTimeoutMs, isDamage, isDiskFull, type Sqlite, transaction } from "./Sqlite.js"
+import { type Appended, type StoredRecord, StoreError, StoreFull, type TimeRange, type Totals } from "./Store.js"
+
+export interface BlockTableOptions {
+  readonly file: string
+  /** Appends are refused while less is free on the file's disk. */
+  readonly minFreeDiskBytes: number
+}
+
+const gunzipAsync = promisify(gunzip)
+
+/** Blocks per page when reading back: a few MB of lines. */
+const pageBlocks = 8
+/** Blocks per transaction when removing: tens of milliseconds. */
+const removalBlocks = 100
+/** Five seconds in all. */
+const emptyLogAgain = Schedule.intersect(Schedule.spaced("200 millis"), Schedule.recurs(25))
+const checkpointAfter = Duration.seconds(1)
+/** Pages given back to the file system per second, 8 MB, while more than half of them are free. */
+const reclaimPages = 500
+
+const IdRow = Schema.Struct({ id: Schema.String })
+const ContactRow = Schema.Struct({ lastReceivedMs: Schema.Number })
+const TotalsRow = Schema.Struct({
+  installations: Schema.Number,
+  blocks: Schema.Number,
+  records: Schema.Number,
+  samples: Schema.Number,
+  lastReceivedMs: Schema.NullOr(Schema.Number)
+})
+/** The driver gives blobs as ArrayBuffer. */
+export const Blob = Schema.Union(Schema.instanceOf(ArrayBuffer), Schema.Uint8ArrayFromSelf)
+const PageRow = Schema.Struct({ id: Schema.Number, gzippedLines: Blob })
+
+export interface BlockTable {
+  readonly append: (blocks: ReadonlyArray<Block>) => Effect.Effect<ReadonlyArray<Appended>, StoreFull | StoreError>
+  /** Succeeds while the disk has room. */
+  readonly ready: Effect.Effect<void, StoreFull | StoreError>
+  readonly activeIds: (sinceMs: number) => Effect.Effect<ReadonlyArray<string>, StoreError>
+  readonly lastContactMs: (installation: InstallationId) => Effect.Effect<Option.Option<number>, StoreError>
+  readonly totals: Effect.Effect<Totals, StoreError>
+  /** What has not been drained, in order of arrival. */
+  readonly read: (installation: InstallationId, range?: TimeRange) => Stream.Stream<StoredRecord, StoreError>
+  /** Removes the blocks for which `condition` holds, whose only parameter is `?`. Returns how many. */
+  readonly remove: (condition: string, parameter: string | number) => Effect.Effect<number, StoreError>
+  /** Leaves no byte of the installation in the file or its log. Returns the number of blocks. */
+  readonly erase: (installation: InstallationId) => Effect.Effect<number, StoreError>
+  /** A prepared query whose rows are checked against their schema. */
+  readonly select: <A, I>(
+    operation: string,
+    row: Schema.Schema<A, I>,
+    sql: string
+  ) => (...parameters: ReadonlyArray<string | number>) => Effect.Effect<ReadonlyArray<A>, StoreError>
+  /** One transaction. */
+  readonly change: <A>(operation: string, body: (db: Sqlite) => A) => Effect.Effect<A, StoreError>
+  /** Runs in the background for the life of the table, and again after a failure. */
+  readonly upkeep: <R>(
+    task: Effect.Effect<unknown, StoreError, R>,
+    every: Schedule.Schedule<unknown>
+  ) => Effect.Effect<void, never, R | Scope.Scope>
+}
+
+export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: BlockTableOptions) {
+  const db = yield* openIntact(options.file)
+  const fatal = yield* Fatal
+  const directory = dirname(options.file)
+  const insert = prepareInsert(db)
+  const grown = yield* Effect.makeLatch(true)
+
+  /** Damage found while running ends the program: the next start checks the file and repairs it. */
+  const reportDamage = (error: StoreError) =>
+    Effect.zipRight(markSuspect(options.file), Deferred.fail(fatal, error)).pipe(
+      Effect.when(() => isDamage(error.cause))
+    )
+  const attempt = <A>(operation: string, body: () => A) =>
+    Effect.try({ try: body, catch: (cause) => new StoreError({ operation, cause }) }).pipe(
+      Effect.tapError(reportDamage)
+    )
+  const select: BlockTable["select"] = (operation, row, sql) => {
+    const statement = db.prepare(sql)
+    const decode = Schema.decodeUnknownSync(Schema.Array(row))
+    return (...parameters) => attempt(operation, () => decode(statement.all([...parameters])))
+  }
+  const change: BlockTable["change"] = (operation, body) =>
+    grown.open.pipe(Effect.zipRight(attempt(operation, () => transaction(db, () => body(db)))))
+
+  const findActive = select(
+    "count active installations",
+    IdRow,
+    "SELECT id FROM installation WHERE last_received_ms >= ?"
+  )
+  const findContact = select(
+    "look up an installation",
+    ContactRow,
+    "SELECT last_received_ms AS lastReceivedMs FROM installation WHERE id = ?"
+  )
+  const sumTotals = select(
+    "sum up",
+    TotalsRow,
+    `SELECT count(*) AS installations, coalesce(sum(blocks), 0) AS blocks, coalesce(sum(records), 0) AS records,
+     coalesce(sum(samples), 0) AS samples, max(last_received_ms) AS lastReceivedMs FROM installation`
+  )
+  const readPage = select(
+    "read back",
+    PageRow,
+    `SELECT id, gzipped_lines AS gzippedLines FROM block WHERE installation_id = ? AND id > ?
+     AND last_timestamp_ms >= ? AND first_timestamp_ms < ? AND drained_at_ms IS NULL ORDER BY id LIMIT ${pageBlocks}`
+  )
+
+  const full = (reason: string) =>
+    new StoreFull({ detail: `Not stored: ${reason}. Please retry later`, retryAfterSeconds: 300 })
+
+  const ready = Effect.flatMap(
+    attempt("measure the free disk space", () => statfsSync(directory)),
+    ({ bavail, bsize }) =>
+      bavail * bsize < options.minFreeDiskBytes ? full("the server's disk is nearly full") : Effect.void
+  )
+
+  const append = Effect.fn("BlockTable.append")(function* (blocks: ReadonlyArray<Block>) {
+    yield* ready
+    const receivedAtMs = yield* Clock.currentTimeMillis
+    return yield* change("append", () => blocks.map((block) => insert(block, receivedAtMs))).pipe(
+      Effect.mapError((error) => (isDiskFull(error.cause) ? full("the server's disk is full") : error))
+    )
+  })
+
+  const totals = Effect.gen(function* () {
+    const [row] = yield* sumTotals()
+    const bytesOnDisk = yield* attempt("measure its size", () =>
+      ["", "-wal"].reduce(
+        (sum, suffix) => sum + (statSync(options.file + suffix, { throwIfNoEntry: false })?.size ?? 0),
+        0
+      )
+    )
+    return { ...row!, lastReceivedMs: row!.lastReceivedMs ?? undefined, bytesOnDisk }
+  })
+
+  const read = (installation: InstallationId, range: TimeRange = {}) => {
+    const fromMs = range.fromMs ?? 0
+    const untilMs = range.untilMs ?? Number.MAX_SAFE_INTEGER
+    return Stream.paginateChunkEffect(0, (afterId) =>
+      Effect.gen(function* () {
+        const rows = yield* readPage(installation, afterId, fromMs, untilMs)
+        const lines = yield* Effect.forEach(rows, (row) =>
+          Effect.tryPromise({
+            try: () => gunzipAsync(row.gzippedLines),
+            catch: (cause) => new StoreError({ operation: "read back", cause })
+          })
+        )
+        const records = lines
+          .flatMap(readLines)
+          .filter(({ timestampMs }) => timestampMs >= fromMs && timestampMs < untilMs)
+        const last = rows.at(-1)
+        return [Chunk.unsafeFromArray(records), Option.map(Option.fromNullable(last), ({ id }) => id)] as const
+      })
+    )
+  }
+
+  const remove = Effect.fn("BlockTable.remove")(function* (condition: string, parameter: string | number) {
+    const statement = db.prepare(
+      `DELETE FROM block WHERE id IN (SELECT id FROM block WHERE ${condition} LIMIT ${removalBlocks}) RETURNING id`
+    )
+    let removed = 0
+    while (true) {
+      const { length } = yield* change("remove", () => statement.all([parameter]))
+      removed += length
+      if (length < removalBlocks) return removed
+      yield* Effect.yieldNow()
+    }
+  })
+
+  const reclaim = (pages: number) => attempt("reclaim space", () => db.pragma(`incremental_vacuum(${pages})`))
+  const pagesOf = (pragma: "freelist_count" | "page_count") =>
+    Number(Object.values(Object(db.prepare(`PRAGMA ${pragma}`).all()[0]))[0])
+  const isMostlyFree = Effect.sync(() => 2 * pagesOf("freelist_count") > pagesOf("page_count"))
+  const checkpoint = attempt("write its log back", () => db.pragma("wal_checkpoint(PASSIVE)"))
+
+  /** Once a second while there is something to write back; an idle store sleeps. */
+  const checkpointWhenGrown = grown.await.pipe(
+    Effect.zipRight(Effect.sleep(checkpointAfter)),
+    Effect.zipRight(grown.close),
+    Effect.zipRight(Effect.zipRight(reclaim(reclaimPages), grown.open).pipe(Effect.whenEffect(isMostlyFree))),
+    Effect.zipRight(checkpoint),
+    Effect.tapError(() => grown.open)
+  )
+
+  /** The log still holds what was erased. Another program that reads the file meanwhile, a backup say, keeps it so. */
+  const emptyLog = attempt("overwrite what was erased", () => {
+    db.pragma("busy_timeout = 0")
+    try {
+      const [{ busy }] = decodeCheckpoint(db.prepare("PRAGMA wal_checkpoint(TRUNCATE)").all())
+      if (busy !== 0) throw new Error("another program is reading the store; erase again when it has ended")
+    } finally {
+      db.pragma(`busy_timeout = ${busyTimeoutMs}`)
+    }
+  }).pipe(Effect.retry(emptyLogAgain))
+
+  const erase = Effect.fn("BlockTable.erase")(function* (installation: InstallationId) {
+    const removed = yield* remove("installation_id = ?", installation)
+    yield* reclaim(allPages)
+    yield* emptyLog
+    return removed
+  })
+
+  /** Tried again at its next turn: neither a full disk nor a mistake of ours may end it in silence. */
+  const upkeep: BlockTable["upkeep"] = (task, every) =>
+    task.pipe(
+      Effect.catchAllCause((cause) => Effect.logError("the store's upkeep failed; trying again later", cause)),
+      Effect.repeat(every),
+      Effect.forkScoped,
+      Effect.asVoid
+    )
+  yield* upkeep(checkpointWhenGrown, Schedule.forever)
+
+  const table: BlockTable = {
+    append,
+    ready,
+    activeIds: (sinceMs) => Effect.map(findActive(sinceMs), (rows) => rows.map(({ id }) => id)),
+    lastContactMs: (installation) =>
+      Effect.map(findContact(installation), ([row]) => Option.map(Option.fromNullable(row), (r) => r.lastReceivedMs)),
+    totals,
+    read,
+    remove,
+    erase,
+    select,
+    change,
+    upkeep
+  }
+  return table
+})
+
+const decodeCheckpoint = Schema.decodeUnknownSync(Schema.Tuple(Schema.Struct({ busy: Schema.Number })))
+const allPages = 2 ** 31 - 1

@@ -1,0 +1,280 @@
+/**
+ * The HTTP side of VictoriaMetrics: writes, queries, exports and deletions, each with a bound on its time and an error that
+ * says whose fault it was.
+ *
+ * No answer's body gets into an error: VictoriaMetrics quotes the line that it refuses, and with it what was submitted.
+ */
+import { HttpClient, type HttpClientError, HttpClientRequest, type HttpClientResponse } from "@effect/platform"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as Undici from "@effect/platform-node/Undici"
+import { Clock, Context, Data, type Duration, Effect, Layer, Option, Redacted, Schema, Stream } from "effect"
+import type { VictoriaMetricsUrls } from "./VictoriaMetricsUrls.js"
+
+/** The database did not do what it was asked, through no fault of what was sent: later it may. */
+export class DatabaseUnavailable extends Data.TaggedError("DatabaseUnavailable")<{
+  readonly operation: string
+  readonly reason: string
+  /** What the answer asked for. */
+  readonly retryAfterSeconds?: number | undefined
+}> {
+  override get message() {
+    return `the database did not ${this.operation}: ${this.reason}`
+  }
+}
+
+/** The database read what was sent and will never take it. */
+export class WriteRefused extends Data.TaggedError("WriteRefused")<{ readonly status: number }> {
+  override get message() {
+    return `refused by the database with status ${this.status}`
+  }
+}
+
+/**
+ * The retry table: what becomes of the blocks of a write, by the status of its answer.
+ *
+ * | answer                                | blocks                                                             |
+ * |---------------------------------------|--------------------------------------------------------------------|
+ * | 2xx                                   | accepted                                                           |
+ * | 400, 413, 422                         | refused: halved until one is left, which goes into quarantine      |
+ * | any other (401, 403, 404, 429, 5xx …) | wait: nothing is wrong with them; `Retry-After` wins over back-off |
+ * | none, half of one, a broken connection | wait                                                              |
+ *
+ * A database that refuses even an empty write is set up wrong, and its blocks wait (`pipeline/Drain`).
+ */
+export const verdictOf = (status: number): "accepted" | "refused" | "unavailable" => {
+  if (status >= 200 && status < 300) return "accepted"
+  return status === 400 || status === 413 || status === 422 ? "refused" : "unavailable"
+}
+
+/** When the database took a write, by its own clock if it says so: Unix seconds. */
+export interface Acceptance {
+  readonly atSeconds: number
+}
+
+/** What tells whether a database may have lost what it had accepted: it keeps the last seconds in memory. */
+export interface Instance {
+  /** Unix seconds, by the database's clock; undefined where the URL does not lead to its metrics. */
+  readonly startedAtSeconds: number | undefined
+  /** Failures between the parts of a cluster; grows when one of its storage nodes goes away. */
+  readonly clusterErrors: number
+  /** Whether it removes samples that were sent twice; undefined when it does not say. */
+  readonly removesDuplicates: boolean | undefined
+}
+
+/** One sample of an instant query. */
+export interface QueriedSample {
+  readonly labels: Readonly<Record<string, string>>
+  readonly value: number
+}
+
+const LabelSet = Schema.Record({ key: Schema.String, value: Schema.String })
+const InstantVector = Schema.parseJson(
+  Schema.Struct({
+    data: Schema.Struct({
+      result: Schema.Array(
+        Schema.Struct({ metric: LabelSet, value: Schema.Tuple(Schema.Number, Schema.NumberFromString) })
+      )
+    })
+  })
+)
+
+const SeriesList = Schema.parseJson(Schema.Struct({ data: Schema.Array(LabelSet) }))
+
+/** One line of an export: samples of one series. A series may take several lines. */
+export const ExportedSeries = Schema.Struct({
+  metric: LabelSet,
+  values: Schema.Array(Schema.NullOr(Schema.Number)),
+  timestamps: Schema.Array(Schema.Number)
+})
+export type ExportedSeries = typeof ExportedSeries.Type
+const decodeSeries = Schema.decodeUnknown(Schema.parseJson(ExportedSeries))
+
+const retryAfterSeconds = (header: string | undefined, nowMs: number): number | undefined => {
+  if (header === undefined) return undefined
+  const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - nowMs) / 1000
+  return Number.isFinite(seconds) && seconds >= 0 ? seconds : undefined
+}
+
+/** A code like ECONNREFUSED says enough, and never holds an address. */
+const transportReason = (error: HttpClientError.HttpClientError): string => {
+  const { cause } = error
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "no HTTP"
+  return `the connection failed (${code})`
+}
+
+export interface VictoriaMetricsOptions {
+  readonly urls: VictoriaMetricsUrls
+  /** A bearer token, or `user:password`; wins over what the URLs hold. */
+  readonly bearerToken: Option.Option<Redacted.Redacted>
+  readonly basicCredentials: Option.Option<Redacted.Redacted>
+  /** For one write. */
+  readonly writeTimeout: Duration.Duration
+  readonly connections: number
+}
+
+/** For one query, or for one piece of an export to arrive. */
+const queryTimeout = "5 seconds"
+const exportTimeout = "60 seconds"
+
+const authorize = (options: VictoriaMetricsOptions) => {
+  const basic = Option.orElse(options.basicCredentials, () => Option.fromNullable(options.urls.credentials))
+  if (Option.isSome(options.bearerToken)) return HttpClientRequest.bearerToken(options.bearerToken.value)
+  if (Option.isNone(basic)) return (request: HttpClientRequest.HttpClientRequest) => request
+  const encoded = Buffer.from(Redacted.value(basic.value)).toString("base64")
+  return HttpClientRequest.setHeader("authorization", `Basic ${encoded}`)
+}
+
+const make = Effect.fn("VictoriaMetrics.make")(function* (options: VictoriaMetricsOptions) {
+  const { urls } = options
+  const client = (yield* HttpClient.HttpClient).pipe(
+    HttpClient.mapRequest(authorize(options)),
+    HttpClient.withTracerDisabledWhen(() => true)
+  )
+
+  const unavailable = (operation: string) => (error: HttpClientError.HttpClientError) =>
+    new DatabaseUnavailable({ operation, reason: transportReason(error) })
+  const late = (operation: string) => () => new DatabaseUnavailable({ operation, reason: "no answer in time" })
+  const answered = Effect.fnUntraced(function* (operation: string, response: HttpClientResponse.HttpClientResponse) {
+    const nowMs = yield* Clock.currentTimeMillis
+    return new DatabaseUnavailable({
+      operation,
+      reason: `it answered with status ${response.status}`,
+      retryAfterSeconds: retryAfterSeconds(response.headers["retry-after"], nowMs)
+    })
+  })
+
+  /** A whole answer and its text; one that is cut off is none. */
+  const ask = (operation: string, request: HttpClientRequest.HttpClientRequest, timeout: Duration.DurationInput) =>
+    client.execute(request).pipe(
+      Effect.flatMap((response) => Effect.map(response.text, (text) => ({ response, text }))),
+      Effect.mapError(unavailable(operation)),
+      Effect.timeoutFail({ duration: timeout, onTimeout: late(operation) })
+    )
+  const askOk = (operation: string, request: HttpClientRequest.HttpClientRequest) =>
+    Effect.flatMap(ask(operation, request, queryTimeout), ({ response, text }) =>
+      verdictOf(response.status) === "accepted"
+        ? Effect.succeed(text)
+        : Effect.flatMap(answered(operation, response), Effect.fail)
+    )
+
+  const writeOperation = "take a write"
+  const write = Effect.fn("VictoriaMetrics.write")(function* (gzippedLines: Uint8Array) {
+    const request = HttpClientRequest.post(urls.write, { headers: { "content-encoding": "gzip" } }).pipe(
+      HttpClientRequest.bodyUint8Array(gzippedLines, "text/plain")
+    )
+    const sentAtMs = yield* Clock.currentTimeMillis
+    const { response } = yield* ask(writeOperation, request, options.writeTimeout)
+    switch (verdictOf(response.status)) {
+      case "accepted": {
+        const date = Date.parse(response.headers.date ?? "")
+        const acceptance: Acceptance = { atSeconds: Math.floor((Number.isNaN(date) ? sentAtMs : date) / 1000) }
+        return acceptance
+      }
+      case "refused":
+        return yield* new WriteRefused({ status: response.status })
+      case "unavailable":
+        return yield* yield* answered(writeOperation, response)
+    }
+  })
+
+  const query = Effect.fn("VictoriaMetrics.query")(function* (expression: string, atMs: number) {
+    const operation = "answer a query"
+    const request = HttpClientRequest.get(urls.query).pipe(
+      // Without nocache, VictoriaMetrics hides the last 30 seconds.
+      HttpClientRequest.setUrlParams({ query: expression, time: String(atMs / 1000), nocache: "1" })
+    )
+    const text = yield* askOk(operation, request)
+    const { data } = yield* Schema.decodeUnknown(InstantVector)(text).pipe(
+      Effect.mapError(() => new DatabaseUnavailable({ operation, reason: "its answer is not an instant vector" }))
+    )
+    return data.result.map(({ metric, value }): QueriedSample => ({ labels: metric, value: value[1] }))
+  })
+
+  /** Samples from `fromMs` to before `untilMs`, series by series. */
+  const exportSeries = (selector: string, fromMs: number, untilMs: number) => {
+    const operation = "export"
+    const request = HttpClientRequest.get(urls.export).pipe(
+      HttpClientRequest.setUrlParams({
+        "match[]": selector,
+        start: String(fromMs / 1000),
+        end: String((untilMs - 1) / 1000)
+      })
+    )
+    return client.execute(request).pipe(
+      Effect.mapError(unavailable(operation)),
+      Effect.timeoutFail({ duration: exportTimeout, onTimeout: late(operation) }),
+      Effect.flatMap((response) =>
+        verdictOf(response.status) === "accepted"
+          ? Effect.succeed(Stream.mapError(response.stream, unavailable(operation)))
+          : Effect.flatMap(answered(operation, response), Effect.fail)
+      ),
+      Stream.unwrap,
+      Stream.timeoutFail(late(operation), exportTimeout),
+      Stream.decodeText(),
+      Stream.splitLines,
+      Stream.filter((line) => line !== ""),
+      Stream.mapEffect((line) =>
+        Effect.mapError(
+          decodeSeries(line),
+          () => new DatabaseUnavailable({ operation, reason: "a line of its answer is not JSON" })
+        )
+      )
+    )
+  }
+
+  /** Deletes whole series. What was written in the last second may escape it: flush first. */
+  const deleteSeries = (selector: string) =>
+    askOk(
+      "delete series",
+      HttpClientRequest.post(urls.deleteSeries).pipe(HttpClientRequest.setUrlParams({ "match[]": selector }))
+    )
+
+  /** Looks at the index only. */
+  const hasSeries = Effect.fn("VictoriaMetrics.hasSeries")(function* (selector: string) {
+    const operation = "list series"
+    // Without a start, the last minutes are meant.
+    const request = HttpClientRequest.get(urls.series).pipe(
+      HttpClientRequest.setUrlParams({ "match[]": selector, start: "0", limit: "1" })
+    )
+    const { data } = yield* Schema.decodeUnknown(SeriesList)(yield* askOk(operation, request)).pipe(
+      Effect.mapError(() => new DatabaseUnavailable({ operation, reason: "its answer is not a list of series" }))
+    )
+    return data.length > 0
+  })
+
+  const flush = urls.flush === undefined ? Effect.void : askOk("flush", HttpClientRequest.get(urls.flush))
+
+  const instance = Effect.gen(function* () {
+    const { response, text } = yield* ask("show its metrics", HttpClientRequest.get(urls.metrics), queryTimeout)
+    const started = /^(?:vm_app_start_timestamp|process_start_time_seconds) (\d+)/m.exec(text)
+    const errors = text.matchAll(/^vm_rpc_(?:connection|dial|handshake)_errors_total\{[^}]*\} (\d+)/gm)
+    const deduplication = /^flag\{name="dedup\.minScrapeInterval", value="([^"]*)"/m.exec(text)
+    const instance: Instance = {
+      startedAtSeconds: response.status === 200 && started !== null ? Number(started[1]) : undefined,
+      clusterErrors: [...errors].reduce((sum, [, count]) => sum + Number(count), 0),
+      removesDuplicates: deduplication === null ? undefined : !/^0?[a-z]*$/.test(deduplication[1]!)
+    }
+    return instance
+  })
+
+  return { write, query, export: exportSeries, deleteSeries, hasSeries, flush, instance }
+})
+
+export class VictoriaMetrics extends Context.Tag("telemetry/store/VictoriaMetrics")<
+  VictoriaMetrics,
+  Effect.Effect.Success<ReturnType<typeof make>>
+>() {
+  static readonly layer = (options: VictoriaMetricsOptions) =>
+    Layer.effect(this, make(options)).pipe(
+      Layer.provide(NodeHttpClient.layerUndiciWithoutDispatcher),
+      Layer.provide(
+        Layer.scoped(
+          NodeHttpClient.Dispatcher,
+          Effect.acquireRelease(
+            Effect.sync(() => new Undici.Agent({ connections: options.connections })),
+            (agent) => Effect.promise(() => agent.destroy())
+          )
+        )
+      )
+    )
+}

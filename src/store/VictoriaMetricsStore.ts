@@ -1,0 +1,244 @@
+/**
+ * The samples in VictoriaMetrics, behind a journal that every block passes.
+ *
+ * Invariants:
+ * - `append` is the journal's: it does not wait for the database, and works without it.
+ * - Whatever the database has not made safe is still in the journal. So what is read is the database's answer with the
+ *   journal laid over it, and what is counted is the database's count of all that is older than the journal's oldest block,
+ *   and the journal's of the rest: both exact at every moment.
+ * - Every accepted block is one sample of its installation's activity series, at the time it was received: counting them
+ *   costs the same whatever the number of sensors.
+ */
+import { Chunk, Clock, Duration, Effect, Layer, Option, Schedule, Stream } from "effect"
+import type { InstallationId } from "../domain/InstallationId.js"
+import { RecordGatherer } from "./ExportReader.js"
+import { type BlockSums, Journal } from "./Journal.js"
+import { Store, type StoredRecord, StoreError, type TimeRange, type Totals } from "./Store.js"
+import { type DatabaseUnavailable, VictoriaMetrics } from "./VictoriaMetrics.js"
+
+export interface VictoriaMetricsStoreOptions {
+  readonly retention: Duration.Duration
+}
+
+/** `measurement_field` is how VictoriaMetrics names the series of a field. */
+const recordPrefix = "heatpump_metrics_"
+export const activityMeasurement = "heatpump_activity"
+const activity = (field: "records" | "samples") => `${activityMeasurement}_${field}`
+
+/** Drained longer ago than this is in the database for certain; the journal knows its digests for much longer. */
+const surelyDrained = Duration.hours(1)
+
+/** Of an export read at once: records in memory by the hundred MB at most. */
+const sliceSamples = 300_000
+const tooManySamples = 4 * sliceSamples
+const firstSliceMs = Duration.toMillis("1 hour")
+const longestSliceMs = Duration.toMillis("32 days")
+const shortestSliceMs = 1_000
+/** VictoriaMetrics drops what is further ahead. */
+const aheadMs = Duration.toMillis("2 days")
+
+/** A deletion does not see what was written in the last second. */
+const deleteAgain = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(15))
+
+const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: VictoriaMetricsStoreOptions) {
+  const journal = yield* Journal
+  const database = yield* VictoriaMetrics
+  const retentionMs = Duration.toMillis(options.retention)
+
+  const failed = (operation: string) => (cause: DatabaseUnavailable) => new StoreError({ operation, cause })
+
+  /** Of this collector, before this the database counts, and from it on the journal. */
+  const borderMs = Effect.gen(function* () {
+    const nowMs = yield* Clock.currentTimeMillis
+    const oldest = yield* journal.oldest(0)
+    return Math.min(nowMs - Duration.toMillis(surelyDrained), oldest?.activityAtMs ?? nowMs)
+  })
+
+  /** An aggregate over each activity series that the database is to count, summed up by installation. */
+  const perInstallation = Effect.fn("VictoriaMetricsStore.perInstallation")(function* (
+    rollup: "sum_over_time" | "count_over_time",
+    field: "records" | "samples",
+    installation?: InstallationId
+  ) {
+    const nowMs = yield* Clock.currentTimeMillis
+    const selector = installation === undefined ? "" : `,installation_id="${installation}"`
+    const ask = (collector: string, atMs: number) =>
+      database.query(
+        `sum(${rollup}(${activity(field)}{collector${collector}"${journal.collector}"${selector}}[${retentionMs}ms])) by (installation_id)`,
+        atMs
+      )
+    const [others, own] = yield* Effect.all([ask("!=", nowMs), ask("=", (yield* borderMs) - 1)], { concurrency: 2 })
+    return [...others, ...own]
+  })
+  const total = (samples: ReadonlyArray<{ readonly value: number }>) => samples.reduce((sum, s) => sum + s.value, 0)
+
+  const sums = Effect.fn("VictoriaMetricsStore.sums")(function* (installation?: InstallationId) {
+    const [blocks, records, samples] = yield* Effect.all(
+      [
+        perInstallation("count_over_time", "samples", installation),
+        perInstallation("sum_over_time", "records", installation),
+        perInstallation("sum_over_time", "samples", installation)
+      ],
+      { concurrency: 3 }
+    )
+    const recent = yield* journal.activity(yield* borderMs, installation)
+    const result: BlockSums = {
+      blocks: total(blocks) + recent.blocks,
+      records: total(records) + recent.records,
+      samples: total(samples) + recent.samples
+    }
+    return { ...result, installations: new Set(samples.map(({ labels }) => labels.installation_id ?? "")) }
+  })
+
+  /** When each installation was heard of last, as far as the database knows. */
+  const lastActivity = (selector: string, windowMs: number, atMs: number) =>
+    Effect.map(
+      database.query(
+        `max(tlast_over_time(${activity("samples")}${selector}[${windowMs}ms])) by (installation_id)`,
+        atMs
+      ),
+      (rows) => rows.map(({ labels, value }) => ({ id: labels.installation_id ?? "", atMs: Math.round(value * 1000) }))
+    )
+
+  /** Without the database, what this collector knows itself is the best answer there is; the backlog tells its failure. */
+  const orElseLocal = <A, R>(
+    answer: Effect.Effect<A, DatabaseUnavailable | StoreError, R>,
+    local: Effect.Effect<A, StoreError>
+  ) =>
+    Effect.catchTag(answer, "DatabaseUnavailable", (error) =>
+      Effect.zipRight(Effect.logWarning(`${error.message}; counting what this collector has received itself`), local)
+    )
+
+  const activeInstallations = (sinceMs: number) =>
+    Effect.gen(function* () {
+      const local = yield* journal.activeIds(sinceMs)
+      const nowMs = yield* Clock.currentTimeMillis
+      // The start of a window is not part of it.
+      const windowMs = Math.max(1, Math.min(nowMs - sinceMs + 1, retentionMs))
+      const remote = yield* orElseLocal(
+        Effect.map(lastActivity("", windowMs, nowMs), (rows) => rows.filter(({ atMs }) => atMs >= sinceMs)),
+        Effect.succeed([])
+      )
+      return new Set([...local, ...remote.map(({ id }) => id)]).size
+    })
+
+  const lastContactMs = (installation: InstallationId) =>
+    Effect.gen(function* () {
+      const local = yield* journal.lastContactMs(installation)
+      const nowMs = yield* Clock.currentTimeMillis
+      // The journal's own knowledge is to the millisecond; it ends when the digests are forgotten.
+      const collector = Option.isSome(local) ? `,collector!="${journal.collector}"` : ""
+      const remote = yield* orElseLocal(
+        lastActivity(`{installation_id="${installation}"${collector}}`, retentionMs, nowMs),
+        Effect.succeed([])
+      )
+      const all = [...Option.toArray(local), ...remote.map(({ atMs }) => atMs)]
+      return all.length === 0 ? Option.none() : Option.some(Math.max(...all))
+    })
+
+  const totals = Effect.gen(function* () {
+    const local = yield* journal.totals
+    const nowMs = yield* Clock.currentTimeMillis
+    const everywhere = Effect.gen(function* () {
+      const { installations, ...counts } = yield* sums()
+      const ids = new Set([...(yield* journal.installations), ...installations])
+      const contacts = yield* lastActivity(`{collector!="${journal.collector}"}`, retentionMs, nowMs)
+      const all = [
+        ...contacts.map(({ atMs }) => atMs),
+        ...(local.lastReceivedMs === undefined ? [] : [local.lastReceivedMs])
+      ]
+      const result: Totals = {
+        ...counts,
+        installations: ids.size,
+        lastReceivedMs: all.length === 0 ? undefined : Math.max(...all),
+        bytesOnDisk: local.bytesOnDisk
+      }
+      return result
+    })
+    return yield* orElseLocal(everywhere, Effect.succeed(local))
+  })
+
+  const selectorOf = (installation: InstallationId) =>
+    `{__name__=~"${recordPrefix}.+",installation_id="${installation}"}`
+
+  /** One slice of time; undefined when it holds more than fits. */
+  const readSlice = (installation: InstallationId, fromMs: number, untilMs: number) =>
+    Effect.gen(function* () {
+      const gatherer = new RecordGatherer(recordPrefix)
+      let samples = 0
+      yield* database.export(selectorOf(installation), fromMs, untilMs).pipe(
+        Stream.takeWhile((series) => {
+          samples += gatherer.add(series)
+          return samples <= tooManySamples || untilMs - fromMs <= shortestSliceMs
+        }),
+        Stream.runDrain
+      )
+      if (samples > tooManySamples && untilMs - fromMs > shortestSliceMs) return undefined
+      yield* Stream.runForEach(journal.read(installation, { fromMs, untilMs }), (record) =>
+        Effect.sync(() => {
+          samples += record.values.size
+          gatherer.overlay(record)
+        })
+      )
+      return { records: gatherer.records(), samples }
+    })
+
+  /** In order of time. */
+  const read = (installation: InstallationId, range: TimeRange = {}) =>
+    Stream.unwrap(
+      Effect.map(Clock.currentTimeMillis, (nowMs) => {
+        const startMs = Math.max(range.fromMs ?? 0, nowMs - retentionMs - firstSliceMs)
+        const endMs = Math.min(range.untilMs ?? Number.MAX_SAFE_INTEGER, nowMs + aheadMs)
+        if (startMs >= endMs) return Stream.empty
+        return Stream.paginateChunkEffect({ fromMs: startMs, lengthMs: firstSliceMs }, ({ fromMs, lengthMs }) =>
+          Effect.gen(function* () {
+            const untilMs = Math.min(fromMs + lengthMs, endMs)
+            const slice = yield* Effect.catchTag(
+              readSlice(installation, fromMs, untilMs),
+              "DatabaseUnavailable",
+              failed("read back")
+            )
+            if (slice === undefined) {
+              const shorter = Math.max(shortestSliceMs, Math.floor((untilMs - fromMs) / 8))
+              return [Chunk.empty<StoredRecord>(), Option.some({ fromMs, lengthMs: shorter })] as const
+            }
+            const growth = Math.min(4, sliceSamples / Math.max(1, slice.samples))
+            const next = Math.min(longestSliceMs, Math.max(shortestSliceMs, Math.floor(lengthMs * growth)))
+            return [
+              Chunk.unsafeFromArray(slice.records),
+              untilMs < endMs ? Option.some({ fromMs: untilMs, lengthMs: next }) : Option.none()
+            ] as const
+          })
+        )
+      })
+    )
+
+  const erase = (installation: InstallationId) =>
+    Effect.gen(function* () {
+      const selector = `{installation_id="${installation}"}`
+      const { blocks } = yield* sums(installation)
+      yield* journal.erase(installation)
+      yield* database.flush.pipe(
+        Effect.zipRight(database.deleteSeries(selector)),
+        Effect.zipRight(database.hasSeries(selector)),
+        Effect.filterOrFail(
+          (hasSeries) => !hasSeries,
+          () => new StoreError({ operation: "erase", cause: new Error("the database still has series of it") })
+        ),
+        Effect.retry(deleteAgain)
+      )
+      return blocks
+    }).pipe(Effect.catchTag("DatabaseUnavailable", failed("erase")), journal.exclusively)
+
+  return Store.of({
+    append: journal.append,
+    ready: journal.ready,
+    activeInstallations,
+    lastContactMs,
+    totals,
+    read,
+    erase
+  })
+})
+
+export const layerVictoriaMetricsStore = (options: VictoriaMetricsStoreOptions) => Layer.effect(Store, make(options))
