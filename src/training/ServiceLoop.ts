@@ -1,0 +1,205 @@
+/**
+ * The ml-service's loop, emulated: what it sees of a home, what it makes of a score, and that it learns everything.
+ *
+ * Every 30 s the service takes the newest value of each sensor, derives its features, picks the detector of the mode,
+ * scores and then learns. Loggers write every 60 s, so each record is scored and learned twice, the second time with
+ * deltas of 0. An anomaly is a score above 0.7 three times in a row; after one, the service stays silent for an hour.
+ * A query reaches back 5 min (VictoriaMetrics' default), so a sensor that is missing in one record keeps its value, and
+ * a gap in the data is a pause: nothing is scored, and the count goes on where it was.
+ *
+ * Derived features, in the service's order of precedence: time of day in UTC, `<name>_delta` against the last poll,
+ * `temp_spread` (a flow or return of 0 counts as missing) and `cop_instant`.
+ */
+import { type Mode, modeOfStatus, modes, statusSensor } from "../domain/Mode.js"
+import type { Detector } from "./Detector.js"
+import type { HomeRecords } from "./HomeRecords.js"
+
+export const pollMs = 30_000
+/** The service's clock and the logger's are not aligned; polls come this long after the first record. */
+const pollOffsetMs = 15_000
+const lookBackMs = 300_000
+const hourMs = 3_600_000
+
+export const alarmScore = 0.7
+export const alarmCount = 3
+export const cooldownMs = hourMs
+
+/** What the service sees of a home, poll by poll. */
+export interface Sightings {
+  readonly features: ReadonlyArray<string>
+  readonly timesMs: Float64Array
+  /** Position in `modes`, or -1 while defrosting, which the service skips. */
+  readonly modes: Int8Array
+  /** 1 when the poll is the first that sees its record, 0 when it sees the same again. */
+  readonly isNew: Uint8Array
+  /** One row of `features` per poll; NaN is missing. */
+  readonly values: Float64Array
+}
+
+const deltaSuffix = "_delta"
+const flowNames = ["temp_heat_pump_flow", "temp_flow_current_circuit_a"]
+const returnNames = ["temp_heat_pump_return", "temp_return_current_circuit_a"]
+const powerNames = ["power_thermal", "power_current"]
+const derivedInputs: Readonly<Record<string, ReadonlyArray<string>>> = {
+  temp_spread: [...flowNames, ...returnNames],
+  cop_instant: powerNames,
+  hour_of_day: [],
+  day_of_week: [],
+  is_weekend: []
+}
+
+type Read = (column: string) => number
+
+const firstPresent = (names: ReadonlyArray<string>, read: Read): number => {
+  for (const name of names) {
+    const value = read(name)
+    if (value !== 0 && !Number.isNaN(value)) return value
+  }
+  return Number.NaN
+}
+
+/** One feature that is not a sensor, from the values at one poll. */
+const derive = (name: string, timeMs: number, read: Read): number => {
+  // 1970 began on a Thursday; Monday is 0.
+  const day = (Math.floor(timeMs / (24 * hourMs)) + 3) % 7
+  switch (name) {
+    case "hour_of_day":
+      return Math.floor(timeMs / hourMs) % 24
+    case "day_of_week":
+      return day
+    case "is_weekend":
+      return day >= 5 ? 1 : 0
+    case "temp_spread":
+      return firstPresent(flowNames, read) - firstPresent(returnNames, read)
+    case "cop_instant": {
+      const power = read("power_current")
+      return power > 0.2 ? read("power_thermal") / power : Number.isNaN(power) ? Number.NaN : 0
+    }
+    default:
+      return read(name)
+  }
+}
+
+/** The fields that `features` are made of, and the status that tells the mode. */
+export const fieldsOf = (features: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const roots = features.map((name) => (name.endsWith(deltaSuffix) ? name.slice(0, -deltaSuffix.length) : name))
+  return [...new Set([...roots.flatMap((name) => derivedInputs[name] ?? [name]), statusSensor])]
+}
+
+/**
+ * The polls of a home, or of one episode of it. `first` is a poll's time to keep in step with an earlier run; by default
+ * polling begins with the records.
+ */
+export const sightingsOf = (home: HomeRecords, features: ReadonlyArray<string>, first?: number): Sightings => {
+  const { timestampsMs } = home
+  const count = timestampsMs.length
+  const startMs = first ?? (timestampsMs[0] ?? 0) + pollOffsetMs
+  const polls = count === 0 ? 0 : Math.max(0, Math.ceil((timestampsMs[count - 1]! + 2 * pollMs - startMs) / pollMs))
+  const width = features.length
+  const timesMs = new Float64Array(polls)
+  const modeOf = new Int8Array(polls)
+  const isNew = new Uint8Array(polls)
+  const values = new Float64Array(polls * width)
+
+  const fields = fieldsOf(features)
+  const columns = fields.map((name) => home.columns.get(name))
+  const newest = new Float64Array(fields.length).fill(Number.NaN)
+  const newestMs = new Float64Array(fields.length).fill(Number.NEGATIVE_INFINITY)
+  const fieldIndex = new Map(fields.map((name, i) => [name, i]))
+  const statusIndex = fieldIndex.get(statusSensor)!
+  let nowMs = startMs
+  const readField = (i: number) => (nowMs - newestMs[i]! <= lookBackMs ? newest[i]! : Number.NaN)
+  const read: Read = (name) => readField(fieldIndex.get(name)!)
+  const plan = features.map((name) => {
+    const isDelta = name.endsWith(deltaSuffix)
+    const root = isDelta ? name.slice(0, -deltaSuffix.length) : name
+    return { root, isDelta, field: derivedInputs[root] === undefined ? fieldIndex.get(root)! : -1 }
+  })
+  const previous = new Float64Array(width).fill(Number.NaN)
+
+  let next = 0
+  let kept = 0
+  for (let poll = 0; poll < polls; poll++) {
+    nowMs = startMs + poll * pollMs
+    const before = next
+    for (; next < count && timestampsMs[next]! <= nowMs; next++) {
+      for (let f = 0; f < columns.length; f++) {
+        const value = columns[f]?.[next]
+        if (value === undefined || Number.isNaN(value)) continue
+        newest[f] = value
+        newestMs[f] = timestampsMs[next]!
+      }
+    }
+    const status = readField(statusIndex)
+    if (next === 0 || nowMs - timestampsMs[next - 1]! > lookBackMs || Number.isNaN(status)) continue
+    const mode = modeOfStatus(status)
+    timesMs[kept] = nowMs
+    modeOf[kept] = mode === undefined ? -1 : modes.indexOf(mode)
+    isNew[kept] = next > before ? 1 : 0
+    for (let k = 0; k < width; k++) {
+      const { root, isDelta, field } = plan[k]!
+      const value = field >= 0 ? readField(field) : derive(root, nowMs, read)
+      if (isDelta) {
+        values[kept * width + k] = value - previous[k]!
+        if (!Number.isNaN(value)) previous[k] = value
+      } else values[kept * width + k] = value
+    }
+    kept++
+  }
+  return {
+    features,
+    timesMs: timesMs.subarray(0, kept),
+    modes: modeOf.subarray(0, kept),
+    isNew: isNew.subarray(0, kept),
+    values: values.subarray(0, kept * width)
+  }
+}
+
+/** The service's rule: three scores above 0.7 in a row raise an alarm, which silences the rule for an hour. */
+export class AlarmRule {
+  #streak = 0
+  #silentUntilMs = Number.NEGATIVE_INFINITY
+
+  /** Whether the last scores were all above the threshold, silenced or not. */
+  get holds(): boolean {
+    return this.#streak >= alarmCount
+  }
+
+  /** Whether this score raises an alarm. */
+  observe(score: number, timeMs: number): boolean {
+    this.#streak = score > alarmScore ? this.#streak + 1 : 0
+    if (!this.holds || timeMs < this.#silentUntilMs) return false
+    this.#silentUntilMs = timeMs + cooldownMs
+    return true
+  }
+}
+
+/** One detector per mode, as the service holds them for one home. */
+export type Detectors = Readonly<Record<Mode, Detector>>
+
+/** Called after each score, before it is learned. */
+export type OnScore = (poll: number, score: number, isAlarm: boolean, holds: boolean) => void
+
+/** Runs the polls from `from` to before `to` through the detectors, which learn them. */
+export const runLoop = (
+  detectors: Detectors,
+  sightings: Sightings,
+  rule: AlarmRule,
+  onScore: OnScore,
+  from = 0,
+  to = sightings.timesMs.length
+): void => {
+  const width = sightings.features.length
+  const record = new Float64Array(width)
+  const byMode = modes.map((mode) => detectors[mode])
+  for (let poll = from; poll < to; poll++) {
+    const mode = sightings.modes[poll]!
+    if (mode < 0) continue
+    for (let k = 0; k < width; k++) record[k] = sightings.values[poll * width + k]!
+    const detector = byMode[mode]!
+    const score = detector.scoreOne(record)
+    const isAlarm = rule.observe(score, sightings.timesMs[poll]!)
+    onScore(poll, score, isAlarm, rule.holds)
+    detector.learnOne(record)
+  }
+}
