@@ -21,6 +21,8 @@ export interface Detector {
   /** Never learns. */
   readonly scoreOne: (values: Float64Array) => number
   readonly learnOne: (values: Float64Array) => void
+  /** Keeps the state; the result puts it back, so that an experiment leaves no trace. */
+  readonly save: () => () => void
 }
 
 /** The features that somebody reads; undefined when it is every one. */
@@ -71,6 +73,15 @@ const detect = (input: Vector, { detector }: RiverPipeline) => {
     score: () => {
       own.read()
       return trees.scoreOne(own.out)
+    },
+    save: () => {
+      const [savedTrees, savedOwn, savedGrown, restore] = [trees, own, isGrown, trees.save()]
+      return () => {
+        trees = savedTrees
+        own = savedOwn
+        isGrown = savedGrown
+        restore()
+      }
     }
   }
 }
@@ -109,6 +120,12 @@ export const compile = (pipeline: RiverPipeline, features: ReadonlyArray<Feature
         stage.transform()
       }
       end.learn()
+    },
+    save: () => {
+      const restore = [...stages.map((stage) => stage.save()), end.save()]
+      return () => {
+        for (const each of restore) each()
+      }
     }
   }
 }

@@ -183,6 +183,27 @@ export class HalfSpaceTrees {
     return 1 - score / (this.#parameters.nTrees * this.#parameters.windowSize * this.#nodes)
   }
 
+  /** Keeps the state; the result puts it back. Costs a copy of the masses each way. */
+  save(): () => void {
+    const [lMass, rMass, touchedL, touchedR] = [
+      this.#lMass.slice(),
+      this.#rMass.slice(),
+      this.#touchedL.slice(0, this.#nTouchedL),
+      this.#touchedR.slice(0, this.#nTouchedR)
+    ]
+    const [counter, firstWindow] = [this.#counter, this.#firstWindow]
+    return () => {
+      this.#lMass.set(lMass)
+      this.#rMass.set(rMass)
+      this.#touchedL.set(touchedL)
+      this.#touchedR.set(touchedR)
+      this.#nTouchedL = touchedL.length
+      this.#nTouchedR = touchedR.length
+      this.#counter = counter
+      this.#firstWindow = firstWindow
+    }
+  }
+
   toStep(): HalfSpaceTreesStep {
     const { nTrees, height, windowSize, limits, seed } = this.#parameters
     const part = (all: Int32Array | Float64Array, t: number, length: number) =>

@@ -41,6 +41,15 @@ export class MinMaxScaler {
     }
   }
 
+  /** Keeps the state; the result puts it back. */
+  save(): () => void {
+    const [min, max] = [this.min.slice(), this.max.slice()]
+    return () => {
+      this.min.set(min)
+      this.max.set(max)
+    }
+  }
+
   /** The features seen so far. */
   toStep(): MinMaxScalerStep {
     return {

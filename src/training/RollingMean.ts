@@ -34,6 +34,18 @@ export class RollingMean {
     this.#next = (this.#next + 1) % this.#window.length
   }
 
+  /** Keeps the state; the result puts it back. */
+  save(): () => void {
+    const window = this.#window.slice()
+    const [count, next, mean] = [this.#count, this.#next, this.#mean]
+    return () => {
+      this.#window.set(window)
+      this.#count = count
+      this.#next = next
+      this.#mean = mean
+    }
+  }
+
   /** 0 before the first value. */
   get(): number {
     return this.#mean

@@ -19,12 +19,15 @@ export interface Stage {
   /** false: no step behind this one may learn the record. */
   readonly learn: () => boolean
   readonly transform: () => void
+  /** Keeps what it has learned; the result puts it back. */
+  readonly save: () => () => void
 }
 
 export type Vector = Pick<Stage, "keys" | "out">
 
 const learnsNothing = () => true
 const nothing = () => {}
+const savesNothing = () => nothing
 
 /** Copies what `keys` name out of a vector, NaN for what it does not have. */
 export const gather = (input: Vector, keys: ReadonlyArray<FeatureKey>): { out: Float64Array; read: () => void } => {
@@ -48,7 +51,7 @@ const scale = (input: Vector, scaler: StandardScaler | MinMaxScaler): Stage => {
     scaler.learnOne(input.out)
     return true
   }
-  return { keys, out, learn, transform: () => scaler.transformOne(input.out, out) }
+  return { keys, out, learn, transform: () => scaler.transformOne(input.out, out), save: () => scaler.save() }
 }
 
 const project = (input: Vector, { nComponents, weights }: SparseRandomProjectorStep): Stage => {
@@ -68,7 +71,7 @@ const project = (input: Vector, { nComponents, weights }: SparseRandomProjectorS
       if (!Number.isNaN(value)) out[component[k]!]! += weight[k]! * value
     }
   }
-  return { keys, out, learn: learnsNothing, transform }
+  return { keys, out, learn: learnsNothing, transform, save: savesNothing }
 }
 
 /** Every feature alone, then every pair with squares, in River's order; `right` is −1 for a feature alone. */
@@ -94,7 +97,7 @@ const multiply = (input: Vector, needed: ReadonlySet<FeatureKey> | undefined): S
     const x = input.out
     for (let k = 0; k < left.length; k++) out[k] = right[k]! < 0 ? x[left[k]!]! : x[left[k]!]! * x[right[k]!]!
   }
-  return { keys, out, learn: learnsNothing, transform }
+  return { keys, out, learn: learnsNothing, transform, save: savesNothing }
 }
 
 const average = (input: Vector, step: RollingMeanStep): Stage => {
@@ -108,7 +111,7 @@ const average = (input: Vector, step: RollingMeanStep): Stage => {
   const transform = () => {
     out[0] = mean.get()
   }
-  return { keys, out, learn, transform }
+  return { keys, out, learn, transform, save: () => mean.save() }
 }
 
 /** Members are packed together last first, and an earlier member's feature wins, as in Python's `ChainMap`. */
@@ -126,7 +129,13 @@ const unite = (input: Vector, { members }: TransformerUnionStep): Stage => {
     for (const stage of stages) stage.transform()
     for (const part of parts) for (let i = 0; i < part.to.length; i++) out[part.to[i]!] = part.out[i]!
   }
-  return { keys, out, learn, transform }
+  const save = () => {
+    const restore = stages.map((stage) => stage.save())
+    return () => {
+      for (const each of restore) each()
+    }
+  }
+  return { keys, out, learn, transform, save }
 }
 
 const guard = (input: Vector, step: ThresholdFilterStep): Stage => {
@@ -138,7 +147,7 @@ const guard = (input: Vector, step: ThresholdFilterStep): Stage => {
     if (step.protect && !isAnomalous()) trees.learnOne(own.out)
     return !isAnomalous()
   }
-  return { ...input, learn, transform: nothing }
+  return { keys: input.keys, out: input.out, learn, transform: nothing, save: () => trees.save() }
 }
 
 /** `needed`: the features of its output that are read, undefined when it is every one. */

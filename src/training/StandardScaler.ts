@@ -51,6 +51,16 @@ export class StandardScaler {
     }
   }
 
+  /** Keeps the state; the result puts it back. */
+  save(): () => void {
+    const saved = [this.counts.slice(), this.means.slice(), this.variances.slice()]
+    return () => {
+      this.counts.set(saved[0]!)
+      this.means.set(saved[1]!)
+      this.variances.set(saved[2]!)
+    }
+  }
+
   /** The features seen so far. */
   toStep(): StandardScalerStep {
     return {

@@ -1,0 +1,85 @@
+/** The records of one home in one operating mode that a linear model can be fitted to. */
+import { type Mode, modeOfStatus, statusSensor } from "../domain/Mode.js"
+import { sensors as registry } from "../domain/Sensor.js"
+import type { HomeRecords } from "./HomeRecords.js"
+
+export interface ModeRecords {
+  readonly installationId: string
+  /** Of the whole home, whatever the mode: what alarms are counted per. */
+  readonly spanDays: number
+  readonly timestampsMs: Float64Array
+  /** A row per record, complete: every value a finite one within its physical range. */
+  readonly values: Float64Array
+}
+
+/** Inclusive. Wider than anything a heat pump does, narrower than what the registry lets in. */
+export interface PhysicalRange {
+  readonly low: number
+  readonly high: number
+}
+
+/** Of a sensor that a residual model may use. */
+export const physicalRange = (sensor: string): PhysicalRange => {
+  if (sensor === "power_current") return { low: -0.5, high: 40 }
+  if (sensor === "power_thermal") return { low: -30, high: 60 }
+  return { low: -45, high: 95 }
+}
+
+/** A probe that says "absent", stands still or is silent for most of the records is not there. */
+const smallestPresentShare = 0.5
+
+/** Whether a home really has a sensor. */
+export const hasSensor = (home: HomeRecords, sensor: string): boolean => {
+  const values = home.columns.get(sensor)
+  if (values === undefined) return false
+  const absent = registry.get(sensor)?.absent ?? []
+  const { low, high } = physicalRange(sensor)
+  let present = 0
+  let first = Number.NaN
+  let isConstant = true
+  for (const value of values) {
+    if (!(value >= low && value <= high) || absent.includes(value)) continue
+    present++
+    if (Number.isNaN(first)) first = value
+    else if (value !== first) isConstant = false
+  }
+  return !isConstant && present >= smallestPresentShare * values.length
+}
+
+/**
+ * The complete records of a mode. `checksRange` false keeps what no heat pump can show, for tests that prove what the
+ * check is worth.
+ */
+export const modeRecords = (
+  home: HomeRecords,
+  mode: Mode,
+  sensors: ReadonlyArray<string>,
+  spanDays: number,
+  checksRange = true
+): ModeRecords => {
+  const status = home.columns.get(statusSensor)
+  const columns = sensors.map((sensor) => home.columns.get(sensor))
+  const ranges = sensors.map(physicalRange)
+  const width = sensors.length
+  const count = home.timestampsMs.length
+  const kept = new Float64Array(count)
+  const values = new Float64Array(count * width)
+  let rows = 0
+  records: for (let i = 0; i < count; i++) {
+    const state = status?.[i]
+    if (state === undefined || Number.isNaN(state) || modeOfStatus(state) !== mode) continue
+    for (let k = 0; k < width; k++) {
+      const value = columns[k]?.[i] ?? Number.NaN
+      if (!Number.isFinite(value)) continue records
+      if (checksRange && (value < ranges[k]!.low || value > ranges[k]!.high)) continue records
+      values[rows * width + k] = value
+    }
+    kept[rows++] = home.timestampsMs[i]!
+  }
+  return {
+    installationId: home.installationId,
+    spanDays,
+    timestampsMs: kept.slice(0, rows),
+    values: values.slice(0, rows * width)
+  }
+}

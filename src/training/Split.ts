@@ -1,0 +1,41 @@
+/**
+ * Which homes a model may see: by installation, never by record, because records of one home are alike.
+ *
+ * Homes are sorted by a seeded hash of their id and cut at 60 and 80 %, so neither the order in which data arrived nor
+ * the names decide. Below five homes there is nothing to cut: each is tested once with a model of the others.
+ */
+import { createHash } from "node:crypto"
+
+export interface Split {
+  readonly fit: ReadonlyArray<string>
+  readonly calibrate: ReadonlyArray<string>
+  readonly test: ReadonlyArray<string>
+}
+
+const fewestForCut = 5
+const fitShare = 0.6
+const calibrateShare = 0.2
+
+/** In an order that only the seed and the names decide. */
+export const seededOrder = (names: ReadonlyArray<string>, seed: number): ReadonlyArray<string> =>
+  names
+    .map((name) => ({ name, hash: createHash("sha256").update(`${seed}:${name}`).digest("hex") }))
+    .sort((a, b) => (a.hash < b.hash ? -1 : a.hash > b.hash ? 1 : 0))
+    .map(({ name }) => name)
+
+/** One split, or as many as there are homes when there are fewer than five; none for one home (see `splitByTime`). */
+export const splitByInstallation = (installationIds: ReadonlyArray<string>, seed: number): ReadonlyArray<Split> => {
+  const order = seededOrder(installationIds, seed)
+  if (order.length < 2) return []
+  if (order.length < fewestForCut) {
+    return order.map((one) => {
+      const others = order.filter((id) => id !== one)
+      return { fit: others, calibrate: [], test: [one] }
+    })
+  }
+  const calibrate = Math.max(1, Math.round(calibrateShare * order.length))
+  const fit = Math.min(Math.round(fitShare * order.length), order.length - 1 - calibrate)
+  return [
+    { fit: order.slice(0, fit), calibrate: order.slice(fit, fit + calibrate), test: order.slice(fit + calibrate) }
+  ]
+}

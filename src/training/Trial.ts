@@ -1,0 +1,220 @@
+/**
+ * Detectors on trial: what they score, and when they would alarm, over clean homes and over episodes with a fault.
+ *
+ * Each home is run once through the ml-service's loop, learning all the way. At the start of an episode the detectors are
+ * saved, the episode is run with its fault in place, and they are put back: every fault meets a detector that has seen
+ * nothing but normal operation of that home, and none spoils the next. Candidates see the same polls and episodes.
+ *
+ * Cost: a home of 20 days is 57,600 polls, its 120 episodes another 86,400; about 1 s for the residual model.
+ */
+import type { Mode } from "../domain/Mode.js"
+import { modes } from "../domain/Mode.js"
+import { type FaultKind, faultKinds, inject, missingFields, type Severity, severities } from "./Faults.js"
+import { dayMs, type HomeRecords, indexAt, spanDays } from "./HomeRecords.js"
+import { MersenneTwister } from "./MersenneTwister.js"
+import { AlarmRule, type Detectors, pollMs, runLoop, type Sightings, sightingsOf } from "./ServiceLoop.js"
+
+export interface Candidate {
+  readonly name: string
+  readonly features: ReadonlyArray<string>
+  /** New ones for a home. `features` is what the records will hold: a superset of the candidate's own. */
+  readonly detectors: (features: ReadonlyArray<string>) => Detectors
+}
+
+export const episodeHours = 6
+const episodeMs = episodeHours * 3_600_000
+/** Detectors are given this long to get to know a home before faults are put in, or 30 % of a shorter record. */
+const settlingMs = 6 * dayMs
+/** An episode says nothing about a mode that ran for less. */
+export const fewestMinutes = 20
+const fewestPolls = (fewestMinutes * 60_000) / pollMs
+
+export interface Alarm {
+  readonly timeMs: number
+  readonly mode: Mode
+}
+
+/** What a detector did in one mode during one episode. */
+export interface EpisodeOutcome {
+  /** Of records in this mode, each at its first sighting. */
+  readonly scores: Float64Array
+  readonly polls: number
+  /** From the mode's first poll to the first alarm in it, minutes; undefined when there was none. */
+  readonly delayMinutes: number | undefined
+}
+
+export interface EpisodeTrial {
+  readonly kind: FaultKind
+  readonly severity: Severity
+  readonly byMode: Readonly<Record<Mode, EpisodeOutcome>>
+  /** The same for the heat pump's whole operation, standby left out of `polls`. */
+  readonly overall: Omit<EpisodeOutcome, "scores">
+}
+
+export interface CleanOutcome {
+  readonly scores: Float64Array
+  readonly polls: number
+  /** Polls at which the last three scores were above the threshold. */
+  readonly pollsInAlarm: number
+}
+
+/** One candidate in one home. */
+export interface HomeTrial {
+  readonly installationId: string
+  readonly weeks: number
+  readonly clean: Readonly<Record<Mode, CleanOutcome>>
+  readonly alarms: ReadonlyArray<Alarm>
+  readonly episodes: ReadonlyArray<EpisodeTrial>
+  /** Records of each mode that the detectors had learned when the trial ended. */
+  readonly learned: Readonly<Record<Mode, number>>
+}
+
+export interface TrialOptions {
+  readonly seed: number
+  readonly episodesPerHome: number
+  /** Nothing before this share of a home's time is counted; it is still learned. Default 0. */
+  readonly countFromShare?: number
+}
+
+interface Episode {
+  readonly kind: FaultKind
+  readonly severity: Severity
+  readonly startMs: number
+}
+
+const byMode = <A>(value: (mode: Mode) => A): Readonly<Record<Mode, A>> => ({
+  heating: value("heating"),
+  cooling: value("cooling"),
+  water: value("water"),
+  standby: value("standby")
+})
+
+/** Every kind and severity in turn, in a seeded order, over slots spread evenly behind the settling time. */
+const planEpisodes = (home: HomeRecords, number: number, options: TrialOptions): ReadonlyArray<Episode> => {
+  const kinds = faultKinds.filter((kind) => missingFields(kind, home).length === 0)
+  const spanMs = spanDays(home) * dayMs
+  const firstMs =
+    home.timestampsMs[0]! + Math.max(Math.min(settlingMs, 0.3 * spanMs), (options.countFromShare ?? 0) * spanMs)
+  const slots = Math.floor((home.timestampsMs.at(-1)! - firstMs) / episodeMs)
+  if (kinds.length === 0 || slots < 1) return []
+  const random = new MersenneTwister(options.seed * 1_000 + number)
+  const variants = kinds.flatMap((kind) => severities.map((severity) => ({ kind, severity, key: random.random() })))
+  const order = variants.sort((a, b) => a.key - b.key)
+  return Array.from({ length: options.episodesPerHome }, (_, i) => {
+    const { kind, severity } = order[i % order.length]!
+    const slot = Math.floor((i * slots) / options.episodesPerHome)
+    return { kind, severity, startMs: firstMs + slot * episodeMs }
+  })
+}
+
+class Recorder {
+  readonly #scores = byMode(() => [] as number[])
+  readonly #polls = byMode(() => ({ all: 0, inAlarm: 0 }))
+  readonly #firstMs: Partial<Record<Mode, number>> = {}
+  readonly #delay: Partial<Record<Mode, number>> = {}
+  readonly alarms: Array<Alarm> = []
+  #runningPolls = 0
+  #firstRunningMs: number | undefined
+
+  constructor(
+    private readonly sightings: Sightings,
+    private readonly countFromMs: number
+  ) {}
+
+  readonly onScore = (poll: number, score: number, isAlarm: boolean, holds: boolean): void => {
+    const timeMs = this.sightings.timesMs[poll]!
+    if (timeMs < this.countFromMs) return
+    const mode = modes[this.sightings.modes[poll]!]!
+    if (this.sightings.isNew[poll] === 1) this.#scores[mode].push(score)
+    const polls = this.#polls[mode]
+    polls.all++
+    if (holds) polls.inAlarm++
+    this.#firstMs[mode] ??= timeMs
+    if (mode !== "standby") {
+      this.#runningPolls++
+      this.#firstRunningMs ??= timeMs
+    }
+    if (!isAlarm) return
+    this.alarms.push({ timeMs, mode })
+    this.#delay[mode] ??= (timeMs - this.#firstMs[mode]!) / 60_000
+  }
+
+  clean(): HomeTrial["clean"] {
+    return byMode((mode) => ({
+      scores: Float64Array.from(this.#scores[mode]),
+      polls: this.#polls[mode].all,
+      pollsInAlarm: this.#polls[mode].inAlarm
+    }))
+  }
+
+  episode({ kind, severity, startMs }: Episode): EpisodeTrial {
+    const first = this.alarms[0]
+    return {
+      kind,
+      severity,
+      byMode: byMode((mode) => ({
+        scores: Float64Array.from(this.#scores[mode]),
+        polls: this.#polls[mode].all,
+        delayMinutes: this.#delay[mode]
+      })),
+      overall: {
+        polls: this.#runningPolls,
+        delayMinutes: first && Math.max(0, first.timeMs - (this.#firstRunningMs ?? startMs)) / 60_000
+      }
+    }
+  }
+}
+
+/** Whether an episode says something: the heat pump, or a mode of it, ran for long enough. */
+export const isTelling = ({ polls }: Pick<EpisodeOutcome, "polls">): boolean => polls >= fewestPolls
+
+/** Runs every candidate through one home; results in the order of `candidates`. `number` is the home's, for the seed. */
+export const tryHome = (
+  candidates: ReadonlyArray<Candidate>,
+  home: HomeRecords,
+  number: number,
+  options: TrialOptions
+): ReadonlyArray<HomeTrial> => {
+  const features = [...new Set(candidates.flatMap((candidate) => candidate.features))]
+  const sightings = sightingsOf(home, features)
+  const share = options.countFromShare ?? 0
+  const countFromMs = (home.timestampsMs[0] ?? 0) + share * spanDays(home) * dayMs
+  const runs = candidates.map((candidate) => ({
+    detectors: candidate.detectors(features),
+    rule: new AlarmRule(),
+    recorder: new Recorder(sightings, countFromMs),
+    episodes: [] as EpisodeTrial[]
+  }))
+  let poll = 0
+  const runCleanTo = (end: number) => {
+    for (const run of runs) runLoop(run.detectors, sightings, run.rule, run.recorder.onScore, poll, end)
+    poll = end
+  }
+  for (const episode of home.timestampsMs.length === 0 ? [] : planEpisodes(home, number, options)) {
+    const start = indexAt(sightings.timesMs, episode.startMs)
+    const startMs = sightings.timesMs[start]
+    if (startMs === undefined) break
+    runCleanTo(start)
+    const from = Math.max(0, indexAt(home.timestampsMs, startMs + 1) - 1)
+    const to = indexAt(home.timestampsMs, episode.startMs + episodeMs)
+    if (to <= from) continue
+    const faulty = sightingsOf(inject(home, episode.kind, episode.severity, from, to), features, startMs)
+    for (const run of runs) {
+      const restore = modes.map((mode) => run.detectors[mode].save())
+      const recorder = new Recorder(faulty, Number.NEGATIVE_INFINITY)
+      runLoop(run.detectors, faulty, new AlarmRule(), recorder.onScore)
+      run.episodes.push(recorder.episode(episode))
+      for (const each of restore) each()
+    }
+  }
+  runCleanTo(sightings.timesMs.length)
+  const learned = byMode((mode) => sightings.modes.reduce((sum, m) => sum + (modes[m] === mode ? 1 : 0), 0))
+  return runs.map(({ recorder, episodes }) => ({
+    installationId: home.installationId,
+    weeks: ((1 - share) * spanDays(home)) / 7,
+    clean: recorder.clean(),
+    alarms: recorder.alarms,
+    episodes,
+    learned
+  }))
+}
