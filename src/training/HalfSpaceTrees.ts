@@ -1,0 +1,223 @@
+/**
+ * River 0.23.0 `anomaly.HalfSpaceTrees` on typed arrays: scores are equal to the last bit, and so are splits, masses
+ * and the draws from the random generator.
+ *
+ * Good at records that stand alone in some direction of some feature; blind to a broken relation between features that
+ * each stay in their usual range (whiten them first), and to anomalies that come in crowds.
+ *
+ * Invariants. Tree t has its branches at `t × (2^h − 1) + i` of `split` and `threshold` and its nodes at
+ * `t × (2^(h+1) − 1) + i` of the masses, i in heap order. `touchedL` and `touchedR` list every node of the whole forest
+ * whose mass in the window being learned, or in the last complete one, is not 0: a window's end swaps the arrays and
+ * clears only what was touched. Masses are integers, so the order of sums does not matter.
+ *
+ * Input: one vector, indexed as `features`; NaN marks a feature that the record does not have (River would send the
+ * *value* NaN right; records here never hold one). A missing feature goes to the child with more records in the window
+ * being learned, left when equal.
+ *
+ * Cost per record, learning or scoring: at most trees × (height + 1) node visits; no allocation.
+ *
+ * Sources: S. C. Tan, K. M. Ting, T. F. Liu, "Fast anomaly detection for streaming data", IJCAI 2011;
+ * `river/anomaly/hst.py` at 0.23.0, from which the constants below come.
+ */
+import type { FeatureKey } from "../artifact/FeatureKey.js"
+import type { HalfSpaceTreesStep } from "../artifact/RiverPipeline.js"
+import { MersenneTwister } from "./MersenneTwister.js"
+
+/** Share of a cell's width, at either end, in which no split is placed. */
+const padding = 0.15
+/** A node with less than this share of a window ends the walk that scores. */
+const sizeLimitShare = 0.1
+
+/** Parameters of a forest that is to be grown, as River names them. */
+export type Parameters = Pick<HalfSpaceTreesStep, "nTrees" | "height" | "windowSize" | "limits" | "seed">
+
+/** As River constructs it: the trees are grown when the first record is learned. */
+export const untrained = (parameters: Parameters): HalfSpaceTreesStep => ({
+  kind: "HalfSpaceTrees",
+  nTrees: parameters.nTrees,
+  height: parameters.height,
+  windowSize: parameters.windowSize,
+  limits: parameters.limits,
+  seed: parameters.seed,
+  counter: 0,
+  firstWindow: true,
+  features: [],
+  trees: []
+})
+
+export class HalfSpaceTrees {
+  readonly features: ReadonlyArray<FeatureKey>
+  readonly #parameters: Parameters
+  readonly #trees: number
+  readonly #branches: number
+  readonly #nodes: number
+  readonly #split: Int32Array
+  readonly #threshold: Float64Array
+  #lMass: Float64Array
+  #rMass: Float64Array
+  #touchedL: Int32Array
+  #touchedR: Int32Array
+  #nTouchedL = 0
+  #nTouchedR = 0
+  #counter: number
+  #firstWindow: boolean
+
+  /** The forest that `step` holds, which is left as it is. */
+  constructor(step: HalfSpaceTreesStep) {
+    this.features = step.features
+    this.#parameters = step
+    this.#trees = step.trees.length
+    this.#branches = 2 ** step.height - 1
+    this.#nodes = 2 ** (step.height + 1) - 1
+    this.#split = new Int32Array(this.#trees * this.#branches)
+    this.#threshold = new Float64Array(this.#trees * this.#branches)
+    this.#lMass = new Float64Array(this.#trees * this.#nodes)
+    this.#rMass = new Float64Array(this.#trees * this.#nodes)
+    this.#touchedL = new Int32Array(this.#trees * this.#nodes)
+    this.#touchedR = new Int32Array(this.#trees * this.#nodes)
+    this.#counter = step.counter
+    this.#firstWindow = step.firstWindow
+    for (const [t, tree] of step.trees.entries()) {
+      this.#split.set(tree.split, t * this.#branches)
+      this.#threshold.set(tree.threshold, t * this.#branches)
+      this.#lMass.set(tree.lMass, t * this.#nodes)
+      this.#rMass.set(tree.rMass, t * this.#nodes)
+    }
+    this.#lMass.forEach((mass, node) => {
+      if (mass !== 0) this.#touchedL[this.#nTouchedL++] = node
+    })
+    this.#rMass.forEach((mass, node) => {
+      if (mass !== 0) this.#touchedR[this.#nTouchedR++] = node
+    })
+  }
+
+  /** Random trees as River grows them, the features in ascending order; nothing learned yet. */
+  static grow(parameters: Parameters, features: ReadonlyArray<FeatureKey>, rng = new MersenneTwister(parameters.seed)) {
+    const { nTrees, height } = parameters
+    const limitOf = new Map(parameters.limits.map((limit) => [limit.feature, limit]))
+    const branches = 2 ** height - 1
+    const low = new Float64Array(features.length)
+    const high = new Float64Array(features.length)
+    const width = new Float64Array(features.length)
+    const trees = Array.from({ length: nTrees }, () => {
+      const split = new Array<number>(branches).fill(-1)
+      const threshold = new Array<number>(branches).fill(0)
+      features.forEach((feature, i) => {
+        low[i] = limitOf.get(feature)?.low ?? 0
+        high[i] = limitOf.get(feature)?.high ?? 1
+      })
+      const splitCell = (node: number): void => {
+        if (node >= branches) return
+        for (let i = 0; i < width.length; i++) width[i] = high[i]! - low[i]!
+        const on = rng.weightedIndex(width)
+        const a = low[on]!
+        const b = high[on]!
+        const at = rng.uniform(a + padding * (b - a), b - padding * (b - a))
+        split[node] = on
+        threshold[node] = at
+        high[on] = at
+        splitCell(2 * node + 1)
+        high[on] = b
+        low[on] = at
+        splitCell(2 * node + 2)
+        low[on] = a
+      }
+      splitCell(0)
+      const massless = new Array<number>(2 * branches + 1).fill(0)
+      return { split, threshold, lMass: massless, rMass: massless }
+    })
+    return new HalfSpaceTrees({ ...untrained(parameters), features, trees })
+  }
+
+  learnOne(x: Float64Array): void {
+    const branches = this.#branches
+    const split = this.#split
+    const threshold = this.#threshold
+    const lMass = this.#lMass
+    for (let t = 0; t < this.#trees; t++) {
+      const firstNode = t * this.#nodes
+      const firstBranch = t * branches
+      let node = 0
+      for (;;) {
+        if (lMass[firstNode + node]!++ === 0) this.#touchedL[this.#nTouchedL++] = firstNode + node
+        if (node >= branches) break
+        const feature = split[firstBranch + node]!
+        if (feature < 0) break
+        const value = x[feature]!
+        const at = threshold[firstBranch + node]!
+        node = 2 * node + 1
+        if (value >= at || (!(value < at) && lMass[firstNode + node]! < lMass[firstNode + node + 1]!)) node++
+      }
+    }
+    if (++this.#counter === this.#parameters.windowSize) this.#endWindow()
+  }
+
+  /** From 0, where most records are, to 1; 0 until the first window is complete. */
+  scoreOne(x: Float64Array): number {
+    if (this.#firstWindow) return 0
+    const branches = this.#branches
+    const split = this.#split
+    const threshold = this.#threshold
+    const lMass = this.#lMass
+    const rMass = this.#rMass
+    const sizeLimit = sizeLimitShare * this.#parameters.windowSize
+    let score = 0
+    for (let t = 0; t < this.#trees; t++) {
+      const firstNode = t * this.#nodes
+      const firstBranch = t * branches
+      let node = 0
+      let weight = 1
+      for (;;) {
+        const mass = rMass[firstNode + node]!
+        score += mass * weight
+        if (mass < sizeLimit || node >= branches) break
+        const feature = split[firstBranch + node]!
+        if (feature < 0) break
+        const value = x[feature]!
+        const at = threshold[firstBranch + node]!
+        weight *= 2
+        node = 2 * node + 1
+        if (value >= at || (!(value < at) && lMass[firstNode + node]! < lMass[firstNode + node + 1]!)) node++
+      }
+    }
+    return 1 - score / (this.#parameters.nTrees * this.#parameters.windowSize * this.#nodes)
+  }
+
+  toStep(): HalfSpaceTreesStep {
+    const { nTrees, height, windowSize, limits, seed } = this.#parameters
+    const part = (all: Int32Array | Float64Array, t: number, length: number) =>
+      Array.from(all.subarray(t * length, (t + 1) * length))
+    return {
+      kind: "HalfSpaceTrees",
+      nTrees,
+      height,
+      windowSize,
+      limits,
+      seed,
+      counter: this.#counter,
+      firstWindow: this.#firstWindow,
+      features: this.features,
+      trees: Array.from({ length: this.#trees }, (_, t) => ({
+        split: part(this.#split, t, this.#branches),
+        threshold: part(this.#threshold, t, this.#branches),
+        lMass: part(this.#lMass, t, this.#nodes),
+        rMass: part(this.#rMass, t, this.#nodes)
+      }))
+    }
+  }
+
+  /** The masses learned become the ones that score; learning begins again at 0. */
+  #endWindow(): void {
+    const cleared = this.#rMass
+    const touched = this.#touchedR
+    for (let i = 0; i < this.#nTouchedR; i++) cleared[touched[i]!] = 0
+    this.#rMass = this.#lMass
+    this.#touchedR = this.#touchedL
+    this.#nTouchedR = this.#nTouchedL
+    this.#lMass = cleared
+    this.#touchedL = touched
+    this.#nTouchedL = 0
+    this.#counter = 0
+    this.#firstWindow = false
+  }
+}
