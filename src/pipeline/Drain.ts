@@ -39,7 +39,8 @@ const firstBackOff = Duration.seconds(1)
 const longestBackOff = Duration.seconds(30)
 /** What a `Retry-After` can ask for at most. */
 const longestRetryAfter = Duration.minutes(10)
-const settleCheckEvery = Duration.seconds(1)
+const longestSettleCheck = Duration.seconds(1)
+const shortestSettleCheck = Duration.millis(20)
 const journalFailedAgain = Schedule.spaced("5 seconds")
 const noteEvery = Duration.seconds(5)
 const complainAgainAfter = Duration.minutes(15)
@@ -91,6 +92,10 @@ const bodyOf = (blocks: ReadonlyArray<WaitingBlock>, collector: string): Buffer 
 const make = Effect.fn("Drain.make")(function* (options: DrainOptions) {
   const journal = yield* Journal
   const database = yield* VictoriaMetrics
+  const settleCheckEvery = Duration.clamp(Duration.times(options.settle, 0.1), {
+    minimum: shortestSettleCheck,
+    maximum: longestSettleCheck
+  })
   const drainedTrend = new Trend()
   const bytesTrend = new Trend()
 

@@ -57,7 +57,7 @@ layer(layerTestServer(), { excludeTestServices: true })("the server's own pages"
   it.effect("/ready says that submissions can be stored", () =>
     Effect.gen(function* () {
       const { status, text } = yield* get("/ready")
-      assert.deepStrictEqual([status, text], [200, '{"status":"ready"}'])
+      assert.deepStrictEqual([status, text], [200, '{"status":"ready","journal":null}'])
     })
   )
 
@@ -84,7 +84,13 @@ layer(layerTestServer(), { excludeTestServices: true })("the server's own pages"
       assert.match(spec.openapi, /^3\.1\.\d+$/)
       assert.isNotEmpty(spec.info.title)
       assert.isNotEmpty(spec.info.version)
-      assert.deepStrictEqual(Object.keys(spec.paths).sort(), ["/api/v1/status", "/api/v1/submit", "/health", "/ready"])
+      assert.deepStrictEqual(Object.keys(spec.paths).sort(), [
+        "/api/v1/quarantine/resend",
+        "/api/v1/status",
+        "/api/v1/submit",
+        "/health",
+        "/ready"
+      ])
       const submit = spec.paths["/api/v1/submit"].post
       assert.includeMembers(
         Object.keys(submit.responses),

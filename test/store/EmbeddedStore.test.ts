@@ -33,7 +33,17 @@ const silent = Logger.remove(Logger.defaultLogger)
 const opened = (directory: string, others: Partial<EmbeddedStoreOptions> = {}) =>
   Effect.provide(Layer.provide(layerEmbeddedStore(options(directory, others)), silent))
 
-storeContract("embedded", () => layerEmbeddedStore(options(freshDirectory())))
+storeContract("embedded", () => layerEmbeddedStore(options(freshDirectory())), {
+  sequences: 40,
+  relativeError: 0
+})
+
+it.live("embedded: gives records in order of arrival", () =>
+  Effect.gen(function* () {
+    for (const value of [9, 2, 5]) yield* append(yield* blockAt(1, value, [nowMs - value * 1_000]))
+    assert.deepStrictEqual(yield* valuesOf(1), [9, 2, 5])
+  }).pipe(opened(freshDirectory()))
+)
 
 const nowMs = Date.now()
 const dayMs = 86_400_000

@@ -46,3 +46,23 @@ export const makeJumpingClock = (startMs: number): JumpingClock => {
   }
   return { clock, nowMs: () => nowMs, jumpTo }
 }
+
+/** A clock on which `factor` seconds pass in one: waits are real and short. */
+export const makeFastClock = (factor: number): Clock.Clock => {
+  const startMs = Date.now()
+  const startTicks = performance.now()
+  const nowMs = () => Math.round(startMs + (performance.now() - startTicks) * factor)
+  const nanos = () => BigInt(nowMs()) * 1_000_000n
+  return {
+    [Clock.ClockTypeId]: Clock.ClockTypeId,
+    unsafeCurrentTimeMillis: nowMs,
+    currentTimeMillis: Effect.sync(nowMs),
+    unsafeCurrentTimeNanos: nanos,
+    currentTimeNanos: Effect.sync(nanos),
+    sleep: (duration) =>
+      Effect.async<void>((resume) => {
+        const timer = setTimeout(() => resume(Effect.void), Duration.toMillis(duration) / factor)
+        return Effect.sync(() => clearTimeout(timer))
+      })
+  }
+}

@@ -63,7 +63,15 @@ const readByTime = (home: number, range?: TimeRange) =>
 
 const append = (...blocks: ReadonlyArray<Block>) => Effect.flatMap(Store, (store) => store.append(blocks))
 
-export const storeContract = <E>(name: string, layer: () => Layer.Layer<Store, E>) => {
+/**
+ * @param sequences how many random sequences of operations to try
+ * @param relativeError of a number read back
+ */
+export const storeContract = <E>(
+  name: string,
+  layer: () => Layer.Layer<Store, E>,
+  { relativeError, sequences }: { readonly sequences: number; readonly relativeError: number }
+) => {
   const check = <A, F>(title: string, body: (clock: JumpingClock) => Effect.Effect<A, F, Store>) =>
     it.live(`${name}: ${title}`, () => {
       const clock = makeJumpingClock(startMs)
@@ -71,7 +79,7 @@ export const storeContract = <E>(name: string, layer: () => Layer.Layer<Store, E
     })
 
   describe("append and read", () => {
-    check("gives back every number exactly, flags as 1 and 0, enums as their value", () =>
+    check("gives back every number, flags as 1 and 0, enums as their value", () =>
       Effect.gen(function* () {
         const numbers = { a: 5.1, b: 1 / 3, c: -40.25, d: 1e-19, e: 9_999_999_999_999, f: 0, g: 0.1 + 0.2, h: 65_536 }
         const others = {
@@ -85,25 +93,27 @@ export const storeContract = <E>(name: string, layer: () => Layer.Layer<Store, E
         const first = { timestamp: startMs / 1000, ...numbers, ...others }
         const block = yield* Effect.promise(() => blockOf(body(first), startMs))
         assert.deepStrictEqual(yield* append(block), ["stored"])
-        assert.deepStrictEqual(yield* read(1), [
-          {
-            timestampMs: startMs,
-            tags: { model: "unknown", version: "unknown" },
-            values: { ...numbers, on: 1, off: 0, mode: 3 }
-          }
-        ])
+        const expected = { ...numbers, on: 1, off: 0, mode: 3 }
+        const [record, ...more] = yield* read(1)
+        assert.isEmpty(more)
+        assert.strictEqual(record!.timestampMs, startMs)
+        assert.deepStrictEqual(record!.tags, { model: "unknown", version: "unknown" })
+        assert.hasAllKeys(record!.values, expected)
+        for (const [name, value] of Object.entries(expected)) {
+          assert.isAtMost(Math.abs(record!.values[name]! - value), Math.abs(value) * relativeError, name)
+        }
       })
     )
 
-    check("gives records in order of arrival, whatever their times", () =>
+    check("gives every record once, whatever the order in which they came", () =>
       Effect.gen(function* () {
         const late = yield* batch(1, 9)
         const early = yield* batch(1, 2)
         assert.deepStrictEqual(yield* append(late, early), ["stored", "stored"])
         yield* append(yield* batch(1, 5))
         assert.deepStrictEqual(
-          yield* read(1),
-          [9, 2, 5].flatMap((number) => recordsOf(number))
+          yield* readByTime(1),
+          [2, 5, 9].flatMap((number) => recordsOf(number))
         )
         assert.deepStrictEqual(yield* read(2), [])
       })
@@ -161,7 +171,8 @@ export const storeContract = <E>(name: string, layer: () => Layer.Layer<Store, E
         const range = { fromMs: timestampOf(20, 0), untilMs: timestampOf(45, 0) }
         assert.deepStrictEqual(yield* readByTime(1, range), all.slice(40, 90))
         const taken = yield* Stream.runCollect(Stream.take(store.read(installationOf(1)), 5))
-        assert.deepStrictEqual(Array.from(taken, plain), all.slice(0, 5))
+        assert.includeDeepMembers(all, Array.from(taken, plain))
+        assert.lengthOf(taken, 5)
       })
     )
   })
@@ -351,7 +362,7 @@ export const storeContract = <E>(name: string, layer: () => Layer.Layer<Store, E
           })
         }).pipe(Effect.provide(layer()), Effect.withClock(clock.clock), Effect.runPromise)
       }),
-      { numRuns: 40 }
+      { numRuns: sequences }
     )
   })
 }
