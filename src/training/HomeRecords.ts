@@ -1,18 +1,7 @@
-/** The records of one home, a column per field: what training and evaluation work on. */
-export interface HomeRecords {
-  readonly installationId: string
-  /** Ascending, one per record. */
-  readonly timestampsMs: Float64Array
-  /** As stored, markers of absent probes included; NaN where the record has no such field. */
-  readonly columns: ReadonlyMap<string, Float64Array>
-}
+import type { InstallationRecords } from "./InstallationRecords.js"
 
-/** The records from `from` to before `to`, on the same memory. */
-export const recordsBetween = (home: HomeRecords, from: number, to: number): HomeRecords => ({
-  installationId: home.installationId,
-  timestampsMs: home.timestampsMs.subarray(from, to),
-  columns: new Map(Array.from(home.columns, ([name, values]) => [name, values.subarray(from, to)]))
-})
+/** What evaluation and the residual model need of a heat pump; two in one home are two of these. */
+export type HomeRecords = Omit<InstallationRecords, "heatpumpId">
 
 /** The first record at or after a time. */
 export const indexAt = (timestampsMs: Float64Array, timeMs: number): number => {

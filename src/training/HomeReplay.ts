@@ -3,7 +3,8 @@
  * home's records as the ml-service will, so that weights and threshold are calibrated on what it will really see.
  *
  * Each record is scored and learned twice (`ServiceLoop`). A score uses the state before the record; learning updates
- * River's StandardScaler first (n, mean, population variance), then scales with the new state, and the window takes that.
+ * River's StandardScaler first (n, mean, population variance), then scales with the new state, and the window takes that,
+ * unless one of the values is beyond its `limit`.
  * G = [y, r]: y the residual scaled for this home, r its mean over the window; 2 d columns.
  *
  * Cost: about 20 d operations per sighting, no allocation.
@@ -27,14 +28,16 @@ export class HomeReplay {
   readonly #variance: Float64Array
   readonly #window: Float64Array
   readonly #sum: Float64Array
+  readonly #scaled: Float64Array
   #count: number
   #next = 0
   #filled = 0
 
-  /** `windowSightings`: of the rolling mean. */
+  /** `windowSightings`: of the rolling mean; `limit`: per residual, the largest that it takes. */
   constructor(
     prior: HomePrior,
-    private readonly windowSightings: number
+    private readonly windowSightings: number,
+    private readonly limit: Float64Array
   ) {
     const d = prior.mean.length
     this.#count = prior.count
@@ -42,6 +45,7 @@ export class HomeReplay {
     this.#variance = prior.variance.slice()
     this.#window = new Float64Array(windowSightings * d)
     this.#sum = new Float64Array(d)
+    this.#scaled = new Float64Array(d)
     this.columns = new Float64Array(2 * d)
   }
 
@@ -58,7 +62,8 @@ export class HomeReplay {
     const d = this.#mean.length
     const count = ++this.#count
     const slot = this.#next * d
-    const isFull = this.#filled === this.windowSightings
+    const scaled = this.#scaled
+    let isWithinLimits = true
     for (let j = 0; j < d; j++) {
       const value = residuals[offset + j]!
       const old = this.#mean[j]!
@@ -66,9 +71,14 @@ export class HomeReplay {
       this.#mean[j] = mean
       const variance = this.#variance[j]! + ((value - old) * (value - mean) - this.#variance[j]!) / count
       this.#variance[j] = variance
-      const scaled = (value - mean) / Math.sqrt(variance)
-      this.#sum[j]! += scaled - (isFull ? this.#window[slot + j]! : 0)
-      this.#window[slot + j] = scaled
+      scaled[j] = (value - mean) / Math.sqrt(variance)
+      if (!(scaled[j]! >= -this.limit[j]! && scaled[j]! < this.limit[j]!)) isWithinLimits = false
+    }
+    if (!isWithinLimits) return
+    const isFull = this.#filled === this.windowSightings
+    for (let j = 0; j < d; j++) {
+      this.#sum[j]! += scaled[j]! - (isFull ? this.#window[slot + j]! : 0)
+      this.#window[slot + j] = scaled[j]!
     }
     if (!isFull) this.#filled++
     this.#next = (this.#next + 1) % this.windowSightings

@@ -1,6 +1,5 @@
 /** The records of one home in one operating mode that a linear model can be fitted to. */
 import { type Mode, modeOfStatus, statusSensor } from "../domain/Mode.js"
-import { sensors as registry } from "../domain/Sensor.js"
 import type { HomeRecords } from "./HomeRecords.js"
 
 export interface ModeRecords {
@@ -25,29 +24,8 @@ export const physicalRange = (sensor: string): PhysicalRange => {
   return { low: -45, high: 95 }
 }
 
-/** A probe that says "absent", stands still or is silent for most of the records is not there. */
-const smallestPresentShare = 0.5
-
-/** Whether a home really has a sensor. */
-export const hasSensor = (home: HomeRecords, sensor: string): boolean => {
-  const values = home.columns.get(sensor)
-  if (values === undefined) return false
-  const absent = registry.get(sensor)?.absent ?? []
-  const { low, high } = physicalRange(sensor)
-  let present = 0
-  let first = Number.NaN
-  let isConstant = true
-  for (const value of values) {
-    if (!(value >= low && value <= high) || absent.includes(value)) continue
-    present++
-    if (Number.isNaN(first)) first = value
-    else if (value !== first) isConstant = false
-  }
-  return !isConstant && present >= smallestPresentShare * values.length
-}
-
 /**
- * The complete records of a mode. `checksRange` false keeps what no heat pump can show, for tests that prove what the
+ * The complete records of a mode; `home` holds measurements (`Measurements`). `checksRange` false keeps what no heat pump can show, for tests that prove what the
  * check is worth.
  */
 export const modeRecords = (

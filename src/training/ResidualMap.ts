@@ -47,6 +47,8 @@ const trimmedShare = 0.01
 const smallestVariance = 1e-6
 /** Values of a fleet's sensor of which the median is taken. */
 const medianSample = 100_000
+/** The same for one home. */
+const homeMedianSample = 2_000
 
 /** One sensor's values over all homes, every n-th, so that the median costs the same for any fleet. */
 const sampleOf = (homes: ReadonlyArray<ModeRecords>, width: number, sensor: number): Float64Array => {
@@ -103,9 +105,10 @@ const addCovariance = (rows: Float64Array, width: number, keeps: (row: number) =
 /** Per record of a home the squared Mahalanobis distance from the home's median. */
 const distances = (rows: Float64Array, width: number, precision: Float64Array): Float64Array => {
   const count = rows.length / width
+  const step = Math.max(1, Math.floor(count / homeMedianSample))
   const median = Float64Array.from({ length: width }, (_, k) =>
     quantile(
-      Float64Array.from({ length: count }, (_, i) => rows[i * width + k]!),
+      Float64Array.from({ length: Math.floor(count / step) }, (_, i) => rows[i * step * width + k]!),
       0.5
     )
   )

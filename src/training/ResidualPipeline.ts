@@ -9,6 +9,7 @@
  * | Products        | PolynomialExtender       | all products, of which the next step reads seven                    |
  * | Residuals       | SparseRandomProjector    | u                                                                   |
  * | Home            | StandardScaler           | y; begins with the fleet's prior and learns the home                |
+ * | Steady          | ThresholdFilter          | a y beyond its limit does not enter the window                      |
  * | Window          | TransformerUnion         | y beside its rolling means: G                                       |
  * | Mix             | SparseRandomProjector    | G_c / (g_c √(2 d))                                                  |
  * | Square, Sum     | PolynomialExtender, SparseRandomProjector | S                                                  |
@@ -20,6 +21,7 @@
  * The table has 128 leaves with edges θ · 24^((i − 64) / 64). A leaf's score is x / (x + 3/7 θ) at the geometric mean x of
  * its edges, so that score > 0.7 ⇔ S ≥ θ. Its window is never completed, so live data never overwrite it.
  */
+import type { FeatureKey } from "../artifact/FeatureKey.js"
 import {
   endlessWindow,
   type HalfSpaceTree,
@@ -27,7 +29,8 @@ import {
   type Named,
   type RiverPipeline,
   type SparseRandomProjectorStep,
-  type Step
+  type Step,
+  type ThresholdFilterStep
 } from "../artifact/RiverPipeline.js"
 import { type PhysicalRange, physicalRange } from "./ModeRecords.js"
 import type { ResidualModel } from "./ResidualModel.js"
@@ -48,30 +51,36 @@ const projector = (nComponents: number, weights: SparseRandomProjectorStep["weig
 })
 
 /** One tree of two splits per sensor, whose middle holds all the mass: a record out of range scores at least 4/7 d. */
-const rangeTrees = (ranges: ReadonlyArray<PhysicalRange>): HalfSpaceTreesStep => {
+const rangeFilter = (
+  features: ReadonlyArray<FeatureKey>,
+  ranges: ReadonlyArray<PhysicalRange>
+): ThresholdFilterStep => {
   // Heap order: root, below, not below, unused, unused, in range, above. A missing sensor follows the mass: in range.
   const mass = [endlessWindow, 0, endlessWindow, 0, 0, endlessWindow, 0]
   return {
-    kind: "HalfSpaceTrees",
-    nTrees: ranges.length,
-    height: 2,
-    windowSize: endlessWindow,
-    limits: [],
-    seed,
-    counter: 0,
-    firstWindow: false,
-    features: [],
-    trees: ranges.map(({ low, high }, j) => ({
-      split: [j, -1, j],
-      threshold: [low, 0, high],
-      lMass: mass,
-      rMass: mass
-    }))
+    kind: "ThresholdFilter",
+    // Between the score of a record in range, 0, and the 4/7 d of one with a single value out of it.
+    threshold: 1 / 7 / ranges.length,
+    protect: true,
+    detector: {
+      kind: "HalfSpaceTrees",
+      nTrees: ranges.length,
+      height: 2,
+      windowSize: endlessWindow,
+      limits: [],
+      seed,
+      counter: 0,
+      firstWindow: false,
+      features,
+      trees: ranges.map(({ low, high }, j) => ({
+        split: [j, -1, j],
+        threshold: [low, 0, high],
+        lMass: mass,
+        rMass: mass
+      }))
+    }
   }
 }
-
-/** Between the score of a record in range, 0, and that of one with a single value out of range. */
-const rangeThreshold = (d: number): number => (0.5 * (2 / 7)) / d
 
 /** The table from S to the score. */
 const scoreTable = (threshold: number): HalfSpaceTree => {
@@ -121,22 +130,16 @@ const tableDetector = (tree: HalfSpaceTree): HalfSpaceTreesStep => ({
 const step = <S extends Step>(name: string, definition: S): Named<S> => ({ name, ...definition })
 
 export const residualPipeline = (model: ResidualModel): RiverPipeline => {
-  const { map, prior, scale, windowSightings, threshold } = model
+  const { map, prior, scale, windowLimit, windowSightings, threshold } = model
   const { sensors, mean, deviation, products, weights } = map
   const d = sensors.length
   const components = Array.from({ length: d }, (_, j) => j)
   const rowOf = (row: number) => components.map((j) => [j, weights[row * d + j]!] as const)
-  const ranges = sensors.map(physicalRange)
   const identity = components.map((j) => ({ feature: j, components: [[j, 1] as const] }))
   const share = Math.sqrt(1 / (2 * d))
   return {
     steps: [
-      step("Guard", {
-        kind: "ThresholdFilter",
-        threshold: rangeThreshold(d),
-        protect: true,
-        detector: { ...rangeTrees(ranges), features: sensors }
-      }),
+      step("Guard", rangeFilter(sensors, sensors.map(physicalRange))),
       step("StandardScaler", {
         kind: "StandardScaler",
         withStd: true,
@@ -172,6 +175,13 @@ export const residualPipeline = (model: ResidualModel): RiverPipeline => {
           variance: prior.variance[j]!
         }))
       }),
+      step(
+        "Steady",
+        rangeFilter(
+          components,
+          Array.from(windowLimit, (limit) => ({ low: -limit, high: limit }))
+        )
+      ),
       step("Window", {
         kind: "TransformerUnion",
         members: [

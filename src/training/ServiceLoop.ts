@@ -12,7 +12,17 @@
  */
 import { type Mode, modeOfStatus, modes, statusSensor } from "../domain/Mode.js"
 import type { Detector } from "./Detector.js"
+import {
+  copFeature,
+  deltaRoot,
+  flowSensors,
+  returnSensors,
+  smallestPowerKw,
+  spreadFeature,
+  timeFeatures
+} from "./FeatureNames.js"
 import type { HomeRecords } from "./HomeRecords.js"
+import { timeFeature } from "./Replay.js"
 
 export const pollMs = 30_000
 /** The service's clock and the logger's are not aligned; polls come this long after the first record. */
@@ -36,17 +46,12 @@ export interface Sightings {
   readonly values: Float64Array
 }
 
-const deltaSuffix = "_delta"
-const flowNames = ["temp_heat_pump_flow", "temp_flow_current_circuit_a"]
-const returnNames = ["temp_heat_pump_return", "temp_return_current_circuit_a"]
-const powerNames = ["power_thermal", "power_current"]
-const derivedInputs: Readonly<Record<string, ReadonlyArray<string>>> = {
-  temp_spread: [...flowNames, ...returnNames],
-  cop_instant: powerNames,
-  hour_of_day: [],
-  day_of_week: [],
-  is_weekend: []
-}
+/** The sensors that a feature is made of when it is not a sensor itself. */
+const derivedInputs: ReadonlyMap<string, ReadonlyArray<string>> = new Map<string, ReadonlyArray<string>>([
+  [spreadFeature, [...flowSensors, ...returnSensors]],
+  [copFeature, ["power_thermal", "power_current"]],
+  ...timeFeatures.map((name) => [name, []] as const)
+])
 
 type Read = (column: string) => number
 
@@ -60,30 +65,18 @@ const firstPresent = (names: ReadonlyArray<string>, read: Read): number => {
 
 /** One feature that is not a sensor, from the values at one poll. */
 const derive = (name: string, timeMs: number, read: Read): number => {
-  // 1970 began on a Thursday; Monday is 0.
-  const day = (Math.floor(timeMs / (24 * hourMs)) + 3) % 7
-  switch (name) {
-    case "hour_of_day":
-      return Math.floor(timeMs / hourMs) % 24
-    case "day_of_week":
-      return day
-    case "is_weekend":
-      return day >= 5 ? 1 : 0
-    case "temp_spread":
-      return firstPresent(flowNames, read) - firstPresent(returnNames, read)
-    case "cop_instant": {
-      const power = read("power_current")
-      return power > 0.2 ? read("power_thermal") / power : Number.isNaN(power) ? Number.NaN : 0
-    }
-    default:
-      return read(name)
+  if (name === spreadFeature) return firstPresent(flowSensors, read) - firstPresent(returnSensors, read)
+  if (name === copFeature) {
+    const power = read("power_current")
+    return power > smallestPowerKw ? read("power_thermal") / power : Number.isNaN(power) ? Number.NaN : 0
   }
+  return timeFeature(name)?.(timeMs) ?? Number.NaN
 }
 
 /** The fields that `features` are made of, and the status that tells the mode. */
 export const fieldsOf = (features: ReadonlyArray<string>): ReadonlyArray<string> => {
-  const roots = features.map((name) => (name.endsWith(deltaSuffix) ? name.slice(0, -deltaSuffix.length) : name))
-  return [...new Set([...roots.flatMap((name) => derivedInputs[name] ?? [name]), statusSensor])]
+  const roots = features.map((name) => deltaRoot(name) ?? name)
+  return [...new Set([...roots.flatMap((name) => derivedInputs.get(name) ?? [name]), statusSensor])]
 }
 
 /**
@@ -111,9 +104,9 @@ export const sightingsOf = (home: HomeRecords, features: ReadonlyArray<string>, 
   const readField = (i: number) => (nowMs - newestMs[i]! <= lookBackMs ? newest[i]! : Number.NaN)
   const read: Read = (name) => readField(fieldIndex.get(name)!)
   const plan = features.map((name) => {
-    const isDelta = name.endsWith(deltaSuffix)
-    const root = isDelta ? name.slice(0, -deltaSuffix.length) : name
-    return { root, isDelta, field: derivedInputs[root] === undefined ? fieldIndex.get(root)! : -1 }
+    const deltaOf = deltaRoot(name)
+    const root = deltaOf ?? name
+    return { root, isDelta: deltaOf !== undefined, field: derivedInputs.has(root) ? -1 : fieldIndex.get(root)! }
   })
   const previous = new Float64Array(width).fill(Number.NaN)
 

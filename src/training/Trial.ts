@@ -25,6 +25,8 @@ export const episodeHours = 6
 const episodeMs = episodeHours * 3_600_000
 /** Detectors are given this long to get to know a home before faults are put in, or 30 % of a shorter record. */
 const settlingMs = 6 * dayMs
+/** A fault is there for a mode when it changes at least this share of what the service sees in it. */
+const fewestChanged = 0.1
 /** An episode says nothing about a mode that ran for less. */
 export const fewestMinutes = 20
 const fewestPolls = (fewestMinutes * 60_000) / pollMs
@@ -147,22 +149,48 @@ class Recorder {
     }))
   }
 
-  episode({ kind, severity, startMs }: Episode): EpisodeTrial {
+  /** `shows`: whether the fault is to be seen in a mode at all. */
+  episode({ kind, severity, startMs }: Episode, shows: (mode: Mode) => boolean): EpisodeTrial {
     const first = this.alarms[0]
     return {
       kind,
       severity,
-      byMode: byMode((mode) => ({
-        scores: Float64Array.from(this.#scores[mode]),
-        polls: this.#polls[mode].all,
-        delayMinutes: this.#delay[mode]
-      })),
+      byMode: byMode((mode) =>
+        shows(mode)
+          ? {
+              scores: Float64Array.from(this.#scores[mode]),
+              polls: this.#polls[mode].all,
+              delayMinutes: this.#delay[mode]
+            }
+          : { scores: new Float64Array(), polls: 0, delayMinutes: undefined }
+      ),
       overall: {
         polls: this.#runningPolls,
         delayMinutes: first && Math.max(0, first.timeMs - (this.#firstRunningMs ?? startMs)) / 60_000
       }
     }
   }
+}
+
+/** Per mode the share of an episode's polls that the fault changed, as seen through every candidate's features. */
+const changedShares = (clean: Sightings, start: number, faulty: Sightings): Readonly<Record<Mode, number>> => {
+  const width = clean.features.length
+  const counts = byMode(() => ({ changed: 0, all: 0 }))
+  let c = start
+  for (let f = 0; f < faulty.timesMs.length; f++) {
+    const mode = modes[faulty.modes[f]!]
+    if (mode === undefined) continue
+    while (c < clean.timesMs.length && clean.timesMs[c]! < faulty.timesMs[f]!) c++
+    let isChanged = clean.timesMs[c] !== faulty.timesMs[f] || clean.modes[c] !== faulty.modes[f]
+    // The first poll of an episode has no deltas.
+    for (let k = 0; k < width && !isChanged && f > 0; k++) {
+      const [before, after] = [clean.values[c * width + k]!, faulty.values[f * width + k]!]
+      isChanged = before !== after && !(Number.isNaN(before) && Number.isNaN(after))
+    }
+    counts[mode].all++
+    if (isChanged) counts[mode].changed++
+  }
+  return byMode((mode) => counts[mode].changed / Math.max(1, counts[mode].all))
 }
 
 /** Whether an episode says something: the heat pump, or a mode of it, ran for long enough. */
@@ -199,11 +227,12 @@ export const tryHome = (
     const to = indexAt(home.timestampsMs, episode.startMs + episodeMs)
     if (to <= from) continue
     const faulty = sightingsOf(inject(home, episode.kind, episode.severity, from, to), features, startMs)
+    const changed = changedShares(sightings, start, faulty)
     for (const run of runs) {
       const restore = modes.map((mode) => run.detectors[mode].save())
       const recorder = new Recorder(faulty, Number.NEGATIVE_INFINITY)
       runLoop(run.detectors, faulty, new AlarmRule(), recorder.onScore)
-      run.episodes.push(recorder.episode(episode))
+      run.episodes.push(recorder.episode(episode, (mode) => changed[mode] >= fewestChanged))
       for (const each of restore) each()
     }
   }

@@ -1,0 +1,102 @@
+/**
+ * Whether a model may be published. Every criterion that fails becomes a sentence with its figures; none failing, the
+ * challenger replaces the champion.
+ */
+import { type Mode, modes } from "../domain/Mode.js"
+import type { Evaluation, ModeFigures } from "./Evaluation.js"
+import { faultKinds } from "./Faults.js"
+
+export const mostFalseAlarmsPerWeek = 0.5
+export const largestShareInAlarm = 0.001
+export const smallestFaultRocAuc = 0.8
+/** How much worse than the champion a challenger may be: chance alone moves figures by about that. */
+export const slackRocAuc = 0.01
+export const slackKindRocAuc = 0.05
+
+export interface GateInput {
+  readonly challenger: Evaluation
+  /** Scored again, on the same homes and episodes. */
+  readonly champion: Evaluation | undefined
+  readonly meanAbsoluteZ: Evaluation
+  readonly installations: number
+  readonly minInstallations: number
+  readonly points: number
+  readonly minPoints: number
+  /** Largest difference of 100 scores between the model in memory and its file, read back. */
+  readonly fileDifference: number
+}
+
+const fixed = (value: number, digits = 2) => value.toFixed(digits)
+const percent = (share: number) => `${fixed(share * 100, 2)} %`
+const largestFileDifference = 1e-9
+
+const modeCriteria = (
+  mode: Mode,
+  own: ModeFigures,
+  champion: ModeFigures | undefined,
+  anchor: ModeFigures
+): ReadonlyArray<string> => {
+  const failed: Array<string> = []
+  const alarms = own.falseAlarmsPerWeek.value
+  if (alarms > mostFalseAlarmsPerWeek) {
+    failed.push(
+      `${mode}: ${fixed(alarms)} false alarms per installation-week, at most ${mostFalseAlarmsPerWeek} are allowed`
+    )
+  }
+  if (own.shareInAlarm > largestShareInAlarm) {
+    failed.push(
+      `${mode}: in alarm ${percent(own.shareInAlarm)} of the time on clean data, at most ${percent(largestShareInAlarm)} is allowed`
+    )
+  }
+  const auc = own.meanKindRocAuc.value
+  if (!(auc >= smallestFaultRocAuc)) {
+    failed.push(`${mode}: mean ROC-AUC of the faults ${fixed(auc, 3)}, at least ${smallestFaultRocAuc} is needed`)
+  }
+  if (!(auc >= anchor.meanKindRocAuc.value)) {
+    failed.push(
+      `${mode}: mean ROC-AUC of the faults ${fixed(auc, 3)}, less than the ${fixed(anchor.meanKindRocAuc.value, 3)} of mean |z|`
+    )
+  }
+  if (champion === undefined || champion.notEvaluated !== undefined) return failed
+  const best = champion.meanKindRocAuc.value
+  if (best - auc > slackRocAuc) {
+    failed.push(`${mode}: mean ROC-AUC of the faults ${fixed(auc, 3)}, the champion has ${fixed(best, 3)}`)
+  }
+  for (const kind of faultKinds) {
+    const [ours, theirs] = [own.byKind[kind].rocAuc.value, champion.byKind[kind].rocAuc.value]
+    if (theirs - ours > slackKindRocAuc) {
+      failed.push(`${mode}: ROC-AUC of "${kind}" ${fixed(ours, 3)}, the champion has ${fixed(theirs, 3)}`)
+    }
+  }
+  return failed
+}
+
+/** The criteria that fail; none when the model may be published. */
+export const failedCriteria = (input: GateInput): ReadonlyArray<string> => {
+  const { challenger, champion, meanAbsoluteZ } = input
+  const failed: Array<string> = []
+  if (input.installations < input.minInstallations) {
+    failed.push(`${input.installations} installations, ${input.minInstallations} are needed`)
+  }
+  if (input.points < input.minPoints) failed.push(`${input.points} records, ${input.minPoints} are needed`)
+  const evaluated = modes.filter((mode) => challenger.byMode[mode].notEvaluated === undefined)
+  if (evaluated.length === 0) {
+    failed.push("no mode could be evaluated: too few records of homes that were not fitted")
+  }
+  for (const mode of modes) {
+    if (!challenger.byMode[mode].isFiniteInUnitRange) failed.push(`${mode}: a score is not a number from 0 to 1`)
+  }
+  const alarms = challenger.overall.falseAlarmsPerWeek.value
+  if (alarms > mostFalseAlarmsPerWeek) {
+    failed.push(
+      `all modes: ${fixed(alarms)} false alarms per installation-week, at most ${mostFalseAlarmsPerWeek} are allowed`
+    )
+  }
+  for (const mode of evaluated) {
+    failed.push(...modeCriteria(mode, challenger.byMode[mode], champion?.byMode[mode], meanAbsoluteZ.byMode[mode]))
+  }
+  if (!(input.fileDifference <= largestFileDifference)) {
+    failed.push(`the file, read back, scores differently by ${input.fileDifference.toExponential(1)}`)
+  }
+  return failed
+}

@@ -1,0 +1,190 @@
+/**
+ * Residual models of all modes, and what is said and done where the data fall short of what the design needs:
+ *
+ * | shortcoming                                  | behaviour                                                           |
+ * |----------------------------------------------|---------------------------------------------------------------------|
+ * | a sensor that fewer than 90 % of homes have  | left out of the model; named                                        |
+ * | a home without one of the model's sensors    | not fitted; its number is given, and that the model is not for it   |
+ * | fewer than four usable sensors               | nothing is trained                                                  |
+ * | a mode with too few records, or 2 days       | a pipeline that never alarms                                        |
+ * | fewer than 12 homes, or 20 days              | threshold × 1.3; warning                                            |
+ * | weather colder than any in the data          | warning with the coldest weather seen: its first spell may alarm    |
+ */
+import { type Model, neverAlarming, type RiverPipeline } from "../artifact/RiverPipeline.js"
+import { type Mode, modes } from "../domain/Mode.js"
+import type { ModeRecords } from "./ModeRecords.js"
+import { quantileOfSorted } from "./Quantile.js"
+import { fitResidualModel, type ResidualModel } from "./ResidualModel.js"
+import { residualPipeline } from "./ResidualPipeline.js"
+import { type CoveredSensor, smallestCoverage } from "./SensorCoverage.js"
+
+/** In this order; of an inner list the first that the fleet has: both tell the evaporator's side. */
+const wantedSensors: ReadonlyArray<string | readonly [string, string]> = [
+  "temp_outside",
+  "temp_heat_pump_flow",
+  "temp_heat_pump_return",
+  "temp_water_heater_top",
+  "power_current",
+  "power_thermal",
+  "temp_outside_avg",
+  "temp_flow_current_circuit_a",
+  "temp_flow_target_circuit_a",
+  ["temp_heat_source_output", "temp_air_heat_exchanger"]
+]
+
+/** Every field that a residual model may read. */
+export const residualSensors: ReadonlyArray<string> = wantedSensors.flat()
+
+const fewestSensors = 4
+/** Of a home in a mode, to be fitted. */
+const fewestRecords = 100
+const fewestModeRecords = 1_000
+const fewestDays = 2
+export const enoughHomes = 12
+export const enoughDays = 20
+export const widening = 1.3
+
+export interface SensorChoice {
+  readonly sensors: ReadonlyArray<string>
+  /** Wanted, but not covered. */
+  readonly missing: ReadonlyArray<string>
+}
+
+export const chooseSensors = (coverage: ReadonlyArray<CoveredSensor>): SensorChoice => {
+  const share = new Map(coverage.map((row) => [row.sensor, row.coverage]))
+  const isCovered = (sensor: string) => (share.get(sensor) ?? 0) >= smallestCoverage
+  const choices = wantedSensors.map((wanted) => {
+    const names = typeof wanted === "string" ? [wanted] : wanted
+    return { names, chosen: names.find(isCovered) }
+  })
+  return {
+    sensors: choices.flatMap(({ chosen }) => chosen ?? []),
+    missing: choices.flatMap(({ chosen, names }) => (chosen === undefined ? [names.join(" or ")] : []))
+  }
+}
+
+export interface ResidualMode {
+  /** Heat pumps and records that were fitted. */
+  readonly heatpumps: number
+  readonly records: number
+  /** Why it never alarms; undefined when it was trained. */
+  readonly untrainedBecause: string | undefined
+  readonly threshold: number | undefined
+  /** Outdoor temperatures between which 98 % of the records lie, °C. */
+  readonly outdoorCelsius: { readonly low: number; readonly high: number } | undefined
+}
+
+export interface ResidualTraining {
+  readonly model: Model
+  readonly choice: SensorChoice
+  readonly byMode: Readonly<Record<Mode, ResidualMode>>
+  /** Sentences for operators. */
+  readonly warnings: ReadonlyArray<string>
+}
+
+export type ModeRecordsByMode = Readonly<Record<Mode, ReadonlyArray<ModeRecords>>>
+
+const outdoorRange = (sensors: ReadonlyArray<string>, homes: ReadonlyArray<ModeRecords>) => {
+  const column = sensors.indexOf("temp_outside")
+  if (column < 0) return undefined
+  const values: Array<number> = []
+  for (const home of homes) {
+    for (let i = column; i < home.values.length; i += 10 * sensors.length) values.push(home.values[i]!)
+  }
+  const sorted = Float64Array.from(values).sort()
+  return { low: quantileOfSorted(sorted, 0.01), high: quantileOfSorted(sorted, 0.99) }
+}
+
+const median = (values: ReadonlyArray<number>) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
+
+interface FittedMode {
+  readonly pipeline: RiverPipeline
+  readonly report: ResidualMode
+  readonly warnings: ReadonlyArray<string>
+}
+
+const untrainedMode = (homes: ReadonlyArray<ModeRecords>, records: number, untrainedBecause: string): FittedMode => ({
+  pipeline: neverAlarming({ kind: "StandardScaler", withStd: true, features: [] }),
+  report: { heatpumps: homes.length, records, untrainedBecause, threshold: undefined, outdoorCelsius: undefined },
+  warnings: []
+})
+
+const fitMode = (mode: Mode, sensors: ReadonlyArray<string>, all: ReadonlyArray<ModeRecords>): FittedMode => {
+  const homes = all.filter(({ timestampsMs }) => timestampsMs.length >= fewestRecords)
+  const records = homes.reduce((sum, { timestampsMs }) => sum + timestampsMs.length, 0)
+  const days = median(homes.map(({ spanDays }) => spanDays))
+  if (sensors.length < fewestSensors) {
+    return untrainedMode(homes, records, `${sensors.length} usable sensors, ${fewestSensors} are needed`)
+  }
+  if (records < fewestModeRecords) {
+    return untrainedMode(homes, records, `${records} complete records, ${fewestModeRecords} are needed`)
+  }
+  if (days < fewestDays) {
+    return untrainedMode(homes, records, `${days.toFixed(1)} days, ${fewestDays} are needed`)
+  }
+  const fitted = fitResidualModel(mode, sensors, homes)
+  const isShort = homes.length < enoughHomes || days < enoughDays
+  const model: ResidualModel = isShort ? { ...fitted, threshold: fitted.threshold * widening } : fitted
+  return {
+    pipeline: residualPipeline(model),
+    report: {
+      heatpumps: homes.length,
+      records,
+      untrainedBecause: undefined,
+      threshold: model.threshold,
+      outdoorCelsius: outdoorRange(sensors, homes)
+    },
+    warnings: isShort
+      ? [
+          `${mode}: ${homes.length} heat pumps of ${days.toFixed(0)} days were fitted; below ${enoughHomes} and ${enoughDays} days the threshold is uncertain and was raised by ${Math.round((widening - 1) * 100)} %`
+        ]
+      : []
+  }
+}
+
+/** `homes`: the records of each mode with the columns of `choice.sensors`; `heatpumps`: how many were looked at. */
+export const trainResidual = (choice: SensorChoice, homes: ModeRecordsByMode, heatpumps: number): ResidualTraining => {
+  const fitted = {
+    heating: fitMode("heating", choice.sensors, homes.heating),
+    cooling: fitMode("cooling", choice.sensors, homes.cooling),
+    water: fitMode("water", choice.sensors, homes.water),
+    standby: fitMode("standby", choice.sensors, homes.standby)
+  }
+  const seen = new Set(
+    modes.flatMap((mode) =>
+      homes[mode].filter(({ timestampsMs }) => timestampsMs.length > 0).map(({ installationId }) => installationId)
+    )
+  )
+  const coldest = fitted.heating.report.outdoorCelsius?.low
+  return {
+    model: {
+      heating: fitted.heating.pipeline,
+      cooling: fitted.cooling.pipeline,
+      water: fitted.water.pipeline,
+      standby: fitted.standby.pipeline
+    },
+    choice,
+    byMode: {
+      heating: fitted.heating.report,
+      cooling: fitted.cooling.report,
+      water: fitted.water.report,
+      standby: fitted.standby.report
+    },
+    warnings: [
+      ...(choice.missing.length === 0
+        ? []
+        : [`fewer than 90 % of the heat pumps have ${choice.missing.join(", ")}: the model works without`]),
+      ...(seen.size < heatpumps
+        ? [
+            `${heatpumps - seen.size} of ${heatpumps} heat pumps lack a sensor that the model uses and were not fitted; it may alarm there without reason`
+          ]
+        : []),
+      ...modes.flatMap((mode) => fitted[mode].warnings),
+      ...(coldest === undefined
+        ? []
+        : [
+            `heating was trained down to ${coldest.toFixed(0)} °C outdoors: the first spell of colder weather may raise false alarms until the model is trained again with it`
+          ])
+    ]
+  }
+}
