@@ -26,12 +26,15 @@ export const scoredSensors: ReadonlySet<string> = new Set(
   )
 )
 
+/** A counter of kWh grows for ever: soon it is further from its mean than any fault would bring it. Its growth is not. */
+const isCounter = (name: string) => sensors.get(name)?.unit === "kWh"
+
 /** The features of a fleet that has these sensors, in the service's order of derivation. */
 export const featuresOf = (fleetSensors: ReadonlyArray<string>): ReadonlyArray<string> => {
   const has = (names: ReadonlyArray<string>) => names.some((name) => fleetSensors.includes(name))
   const base = [...fleetSensors, ...timeFeatures]
   return [
-    ...base,
+    ...base.filter((name) => !isCounter(name)),
     ...base.map(deltaOf),
     ...(has(flowSensors) && has(returnSensors) ? [spreadFeature] : []),
     ...(has(["power_thermal"]) && has(["power_current"]) ? [copFeature] : [])
