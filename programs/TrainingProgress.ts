@@ -9,8 +9,9 @@ const time = (seconds: number): string =>
   seconds < 60 ? `${Math.ceil(seconds)} s` : `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`
 
 const sentence = (progress: Progress, seconds: number): string => {
-  const { done, step, total } = progress
-  if (step !== "loading") return `${step} of ${progress.mode} (${done + 1} of ${total})`
+  const { done, total } = progress
+  if (progress.step === "fitting homes" || progress.step === "judging homes") return `${progress.step}: ${done} of ${total}`
+  if (progress.step !== "loading") return `${progress.step} of ${progress.mode} (${done + 1} of ${total})`
   const rate = progress.records / Math.max(seconds, 0.001)
   const left = done === total ? "" : `, ${time((seconds / done) * (total - done))} left`
   return `loading: ${done} of ${total} installations, ${count.format(progress.records)} records, ${count.format(Math.round(rate))}/s${left}`

@@ -73,18 +73,18 @@ const stuck =
     change(column(name), (x) => (Number.isNaN(x) ? x : value))
   }
 
-/** Multiplies the difference of flow and return, keeping the return; the circuit behind follows the flow. */
-const scaleSpread = ({ column }: Episode, factor: number) => {
-  const back = column(returned)!
-  const before = column(flow)!.slice()
-  change(column(flow), (x, i) => back[i]! + (x - back[i]!) * factor)
-  const after = column(flow)!
-  change(column(circuit), (x, i) => x + (Number.isNaN(before[i]!) ? 0 : after[i]! - before[i]!))
-}
-
 const whileRunning = ({ column }: Episode, name: string, next: (value: number, i: number) => number) => {
   const power = column(electric)!.slice()
   change(column(name), (x, i) => (power[i]! > runningKw ? next(x, i) : x))
+}
+
+/** Multiplies the difference of flow and return, keeping the return; the circuit behind follows the flow. */
+const scaleSpread = (episode: Episode, factor: number) => {
+  const back = episode.column(returned)!
+  const before = episode.column(flow)!.slice()
+  whileRunning(episode, flow, (x, i) => back[i]! + (x - back[i]!) * factor)
+  const after = episode.column(flow)!
+  change(episode.column(circuit), (x, i) => x + (after[i]! - before[i]! || 0))
 }
 
 /** Low pressure is no field of these loggers; the evaporator's temperature, which it sets, is. */
@@ -182,6 +182,19 @@ const faults: Readonly<Record<FaultKind, Fault>> = {
     inject: (episode) => whileRunning(episode, electric, (x) => x * (1 + 0.3 * episode.severity))
   }
 }
+
+/** Every field that a fault reads or writes. */
+export const faultFields: ReadonlyArray<string> = [
+  flow,
+  circuit,
+  returned,
+  outside,
+  electric,
+  thermal,
+  exchanger,
+  sourceOutput,
+  status
+]
 
 /** The fields that a home lacks for a kind of fault; none when it can be injected. */
 export const missingFields = (kind: FaultKind, home: HomeRecords): ReadonlyArray<string> =>

@@ -44,6 +44,8 @@ export interface FleetSample {
   readonly sensors: ReadonlyArray<string>
   /** One per heat pump. */
   readonly heatpumps: ReadonlyArray<SampledRecords>
+  /** The installation of each heat pump. */
+  readonly owners: ReadonlyArray<string>
 }
 
 const count = new Intl.NumberFormat("en")
@@ -102,6 +104,7 @@ export const readFleet = Effect.fn("FleetSample.read")(function* (
   const recordsByMode = modes.map(() => 0)
   const installations: Array<string> = []
   const heatpumps: Array<SampledRecords> = []
+  const owners: Array<string> = []
   let firstMs = Number.POSITIVE_INFINITY
   let lastMs = Number.NEGATIVE_INFINITY
   let records = 0
@@ -122,6 +125,7 @@ export const readFleet = Effect.fn("FleetSample.read")(function* (
     for (const heatpump of usable) {
       coverage.add(heatpump)
       heatpumps.push(sampleRecords(heatpump, { share, seed }))
+      owners.push(installationId)
       firstMs = Math.min(firstMs, heatpump.timestampsMs[0]!)
       lastMs = Math.max(lastMs, heatpump.timestampsMs.at(-1)!)
       records += heatpump.timestampsMs.length
@@ -145,7 +149,8 @@ export const readFleet = Effect.fn("FleetSample.read")(function* (
     fingerprint: hash.digest("hex"),
     coverage: coverage.all(),
     sensors: coverage.fleetSensors(),
-    heatpumps
+    heatpumps,
+    owners
   }
   return sample
 }) satisfies (...args: never) => Effect.Effect<FleetSample, DatasetUnreadable | NotEnoughData>

@@ -61,3 +61,23 @@ export const modeRecords = (
     values: values.slice(0, rows * width)
   }
 }
+
+const blockRecords = 2_880
+
+/** At most about `most` records, as blocks of two days' records spread evenly, so that every season keeps its share. */
+export const thinned = (records: ModeRecords, most: number): ModeRecords => {
+  const count = records.timestampsMs.length
+  if (count <= most) return records
+  const width = records.values.length / count
+  const blocks = Math.max(1, Math.floor(most / blockRecords))
+  const size = Math.min(blockRecords, most)
+  const starts = Array.from({ length: blocks }, (_, b) => Math.floor((b * (count - size)) / Math.max(1, blocks - 1)))
+  const timestampsMs = new Float64Array(blocks * size)
+  const values = new Float64Array(blocks * size * width)
+  for (const [b, start] of starts.entries()) {
+    timestampsMs.set(records.timestampsMs.subarray(start, start + size), b * size)
+    values.set(records.values.subarray(start * width, (start + size) * width), b * size * width)
+  }
+  // Alarms are counted per week of what is left.
+  return { ...records, spanDays: (records.spanDays * blocks * size) / count, timestampsMs, values }
+}

@@ -6,5 +6,7 @@ export type Progress =
   | { readonly step: "loading"; readonly done: number; readonly total: number; readonly records: number }
   | { readonly step: "deriving features"; readonly done: number; readonly total: number; readonly mode: Mode }
   | { readonly step: "fitting"; readonly done: number; readonly total: number; readonly mode: Mode }
+  /** Homes read again, to fit or to judge. */
+  | { readonly step: "fitting homes" | "judging homes"; readonly done: number; readonly total: number }
 
 export type OnProgress = (progress: Progress) => Effect.Effect<void>

@@ -76,7 +76,8 @@ const untrained = (sample: Sample): RiverPipeline => {
   })
 }
 
-export const train = Effect.fn("Trainer.train")(function* (
+/** The fleet's sample, of which there is something to learn. */
+export const readTrainable = Effect.fn("Trainer.read")(function* (
   dataset: Dataset,
   options: TrainOptions,
   onProgress: OnProgress
@@ -86,6 +87,15 @@ export const train = Effect.fn("Trainer.train")(function* (
     const message = `no sensor of ${options.model} is measured by nine in ten heat pumps and moves: there is nothing to learn from`
     return yield* new NotEnoughData({ message })
   }
+  return sample
+})
+
+/** Half-space trees on whitened features, of the sample's heat pumps. */
+export const trainWhitened = Effect.fn("Trainer.trainWhitened")(function* (
+  sample: FleetSample,
+  seed: number,
+  onProgress: OnProgress
+) {
   const danfo = yield* loadDanfo
   const features = featuresOf(sample.sensors)
 
@@ -96,9 +106,7 @@ export const train = Effect.fn("Trainer.train")(function* (
     yield* onProgress({ step: "fitting", ...position })
     yield* Effect.yieldNow()
     const isTrained = rows.rows >= fewestRows
-    const pipeline = isTrained
-      ? fitWhitenedTrees(rows, { ...defaultWhitenedTreesOptions, seed: options.seed })
-      : untrained(rows)
+    const pipeline = isTrained ? fitWhitenedTrees(rows, { ...defaultWhitenedTreesOptions, seed }) : untrained(rows)
     const trained: TrainedMode = {
       records: sample.recordsByMode[position.done]!,
       rows: rows.rows,
@@ -122,4 +130,12 @@ export const train = Effect.fn("Trainer.train")(function* (
     byMode: { heating: heating.trained, cooling: cooling.trained, water: water.trained, standby: standby.trained }
   }
   return result
+})
+
+export const train = Effect.fn("Trainer.train")(function* (
+  dataset: Dataset,
+  options: TrainOptions,
+  onProgress: OnProgress
+) {
+  return yield* trainWhitened(yield* readTrainable(dataset, options, onProgress), options.seed, onProgress)
 })

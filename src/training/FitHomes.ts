@@ -1,0 +1,85 @@
+/**
+ * The records that residual models are fitted to: a second reading of the homes that may be fitted, with the model's
+ * sensors only. Memory: one home, and at most `mostRecords` records of each mode over the fleet.
+ */
+import { Effect } from "effect"
+import { type Mode, statusSensor } from "../domain/Mode.js"
+import type { Dataset, DatasetRange } from "./Dataset.js"
+import { type HomeRecords, spanDays } from "./HomeRecords.js"
+import { measurementsOf } from "./Measurements.js"
+import { type ModeRecords, modeRecords, thinned } from "./ModeRecords.js"
+import type { OnProgress } from "./Progress.js"
+import type { ModeRecordsByMode } from "./ResidualTraining.js"
+
+/** Of one mode, over all homes: 0.3 GB with ten sensors. */
+const mostRecords = 4_000_000
+
+export const recordsByMode = (home: HomeRecords, sensors: ReadonlyArray<string>, checksRange = true) => {
+  const measurements = measurementsOf({ heatpumpId: undefined, ...home })
+  const days = spanDays(home)
+  const records = (mode: Mode) => modeRecords(measurements, mode, sensors, days, checksRange)
+  return {
+    heating: records("heating"),
+    cooling: records("cooling"),
+    water: records("water"),
+    standby: records("standby")
+  }
+}
+
+export const collectModes = (homes: ReadonlyArray<Readonly<Record<Mode, ModeRecords>>>): ModeRecordsByMode => ({
+  heating: homes.map(({ heating }) => heating),
+  cooling: homes.map(({ cooling }) => cooling),
+  water: homes.map(({ water }) => water),
+  standby: homes.map(({ standby }) => standby)
+})
+
+export const readFitHomes = Effect.fn("FitHomes.read")(function* (
+  dataset: Dataset,
+  options: { readonly model: string; readonly range: DatasetRange },
+  installationIds: ReadonlyArray<string>,
+  sensors: ReadonlyArray<string>,
+  onProgress: OnProgress
+) {
+  const wanted = new Set([...sensors, statusSensor])
+  const most = Math.floor(mostRecords / Math.max(1, installationIds.length))
+  const homes: Array<Readonly<Record<Mode, ModeRecords>>> = []
+  for (const [i, installationId] of installationIds.entries()) {
+    for (const heatpump of yield* dataset.load(installationId, options.model, options.range, wanted)) {
+      if (heatpump.timestampsMs.length === 0) continue
+      const { cooling, heating, standby, water } = recordsByMode(heatpump, sensors)
+      homes.push({
+        heating: thinned(heating, most),
+        cooling: thinned(cooling, most),
+        water: thinned(water, most),
+        standby: thinned(standby, most)
+      })
+    }
+    yield* onProgress({ step: "fitting homes", done: i + 1, total: installationIds.length })
+  }
+  return homes
+})
+
+/** The records before a share of each home's time has passed. */
+export const earlier = (home: Readonly<Record<Mode, ModeRecords>>, share: number) => {
+  const all = Object.values(home)
+  const firstMs = Math.min(...all.map(({ timestampsMs }) => timestampsMs[0] ?? Number.POSITIVE_INFINITY))
+  const lastMs = Math.max(...all.map(({ timestampsMs }) => timestampsMs.at(-1) ?? Number.NEGATIVE_INFINITY))
+  const untilMs = firstMs + share * (lastMs - firstMs)
+  const cut = ({ timestampsMs, values, ...rest }: ModeRecords): ModeRecords => {
+    const width = timestampsMs.length === 0 ? 0 : values.length / timestampsMs.length
+    const next = timestampsMs.findIndex((timeMs) => timeMs >= untilMs)
+    const end = next < 0 ? timestampsMs.length : next
+    return {
+      ...rest,
+      spanDays: rest.spanDays * share,
+      timestampsMs: timestampsMs.subarray(0, end),
+      values: values.subarray(0, end * width)
+    }
+  }
+  return {
+    heating: cut(home.heating),
+    cooling: cut(home.cooling),
+    water: cut(home.water),
+    standby: cut(home.standby)
+  }
+}

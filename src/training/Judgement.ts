@@ -1,0 +1,181 @@
+/**
+ * A training that is judged: fit on some homes, tried on others beside a champion and the baselines, drift and
+ * forgetting looked at, and the gate's verdict.
+ *
+ * - Shipped is the model of the homes to fit and to calibrate (80 %), over all of their time: a season that is left out
+ *   of a model is a season of false alarms. Its threshold comes from folds of these homes; the other 20 % never touch it.
+ * - The drift figures are those of a twin that saw only the first 80 % of the time, run through the last 20 % of it.
+ * - Fewer than five installations: each in turn is tried with a model of the others; shipped is the model of all.
+ * - One installation: the model of its first 80 % of time, tried on the rest.
+ *
+ * Cost: three readings of the data, the fits, and about 2 s for each home of 20 days that is tried.
+ */
+import { Effect } from "effect"
+import type { Model } from "../artifact/RiverPipeline.js"
+import { anchors, meanAbsoluteZName } from "./Anchors.js"
+import type { Dataset } from "./Dataset.js"
+import { type Evaluation, evaluate } from "./Evaluation.js"
+import { type FaultKind, faultFields, faultKinds, missingFields } from "./Faults.js"
+import { collectModes, earlier, readFitHomes } from "./FitHomes.js"
+import type { FleetSample } from "./FleetSample.js"
+import { type Forgetting, tryForgetting } from "./Forgetting.js"
+import type { OnProgress } from "./Progress.js"
+import { chooseSensors, type ResidualTraining, trainResidual } from "./ResidualTraining.js"
+import { riverCandidate } from "./RiverCandidate.js"
+import { fieldsOf } from "./ServiceLoop.js"
+import { type Split, splitByInstallation } from "./Split.js"
+import type { TrainOptions } from "./Trainer.js"
+import { readTrainable, trainWhitened } from "./Trainer.js"
+import { type Candidate, type HomeTrial, type TrialOptions, tryHome } from "./Trial.js"
+
+export const challengerName = "residual model"
+export const whitenedName = "whitened half-space trees"
+export const championName = "champion"
+
+/** Of one installation, the share of time that is fitted; also where the drift set begins. */
+const earlyShare = 0.8
+const episodesPerHome = 120
+/** Homes whose last days are looked at for drift, and whose models for forgetting. */
+const driftHomes = 6
+const forgettingHomes = 3
+
+export interface Judgement {
+  readonly sample: FleetSample
+  readonly training: ResidualTraining
+  readonly split: Split
+  /** The challenger first, then the champion if there is one, then baselines and anchors. */
+  readonly evaluations: ReadonlyArray<Evaluation>
+  readonly meanAbsoluteZ: Evaluation
+  readonly champion: Evaluation | undefined
+  readonly drift: Evaluation | undefined
+  readonly forgetting: Forgetting | undefined
+  /** Kinds of faults that no test home has the fields for, with the fields. */
+  readonly skippedFaults: ReadonlyArray<{ readonly kind: FaultKind; readonly missing: ReadonlyArray<string> }>
+  /** Of the first test home: for the plot. */
+  readonly example: HomeTrial | undefined
+}
+
+interface Entrant {
+  readonly candidate: Candidate
+  readonly trials: Array<HomeTrial>
+}
+
+/** What the sample holds of some installations. */
+const partOf = (sample: FleetSample, installationIds: ReadonlyArray<string>): FleetSample => {
+  const isPart = (_: unknown, i: number) => installationIds.includes(sample.owners[i]!)
+  return { ...sample, heatpumps: sample.heatpumps.filter(isPart), owners: sample.owners.filter(isPart) }
+}
+
+const entrantsOf = (candidates: ReadonlyArray<Candidate>): ReadonlyArray<Entrant> =>
+  candidates.map((candidate) => ({ candidate, trials: [] }))
+
+export const judge = Effect.fn("Judgement.judge")(function* (
+  dataset: Dataset,
+  options: TrainOptions,
+  /** What is judged in place of a fresh model, or beside it. */
+  other: { readonly champion: Model | undefined; readonly evaluateOnly: boolean },
+  onProgress: OnProgress
+) {
+  const { seed } = options
+  const sample = yield* readTrainable(dataset, options, onProgress)
+  const choice = chooseSensors(sample.coverage)
+  const splits = splitByInstallation(sample.installations, seed)
+  const [only] = sample.installations
+  const isSingle = splits.length === 0
+  const rounds: ReadonlyArray<Split> = isSingle ? [{ fit: [only!], calibrate: [], test: [only!] }] : splits
+  const heatpumpsOf = (ids: ReadonlyArray<string>) => sample.owners.filter((owner) => ids.includes(owner)).length
+
+  const fitHomes = Effect.fnUntraced(function* (ids: ReadonlyArray<string>, share: number) {
+    const homes = yield* readFitHomes(dataset, options, ids, choice.sensors, onProgress)
+    const kept = share < 1 ? homes.map((home) => earlier(home, share)) : homes
+    const byMode = collectModes(kept)
+    return { training: trainResidual(choice, byMode, heatpumpsOf(ids)), homes: byMode }
+  })
+
+  const skipped = new Map<FaultKind, ReadonlyArray<string>>()
+  const tryHomes = Effect.fnUntraced(function* (
+    ids: ReadonlyArray<string>,
+    entrants: ReadonlyArray<Entrant>,
+    trialOptions: TrialOptions
+  ) {
+    const fields = new Set(fieldsOf(entrants.flatMap(({ candidate }) => candidate.features)))
+    for (const field of faultFields) fields.add(field)
+    for (const [i, id] of ids.entries()) {
+      for (const heatpump of yield* dataset.load(id, options.model, options.range, fields)) {
+        if (heatpump.timestampsMs.length === 0) continue
+        for (const kind of faultKinds) {
+          const missing = missingFields(kind, heatpump)
+          if (missing.length > 0) skipped.set(kind, missing)
+        }
+        const results = tryHome(
+          entrants.map(({ candidate }) => candidate),
+          heatpump,
+          entrants[0]!.trials.length,
+          trialOptions
+        )
+        for (const [e, result] of results.entries()) entrants[e]!.trials.push(result)
+        yield* Effect.yieldNow()
+      }
+      yield* onProgress({ step: "judging homes", done: i + 1, total: ids.length })
+    }
+  })
+
+  const pooled = new Map<string, Array<HomeTrial>>()
+  let shipped: ResidualTraining | undefined
+  for (const round of rounds) {
+    const learnedFrom = [...round.fit, ...round.calibrate]
+    const { homes, training } = yield* fitHomes(learnedFrom, isSingle ? earlyShare : 1)
+    shipped ??= training
+    const whitened = yield* trainWhitened(partOf(sample, learnedFrom), seed, onProgress)
+    const entrants = entrantsOf([
+      ...(other.evaluateOnly ? [] : [riverCandidate(challengerName, training.model)]),
+      ...(other.champion === undefined ? [] : [riverCandidate(championName, other.champion)]),
+      riverCandidate(whitenedName, whitened.model),
+      ...anchors(choice.sensors, homes)
+    ])
+    yield* tryHomes(round.test, entrants, {
+      seed,
+      episodesPerHome,
+      ...(isSingle ? { countFromShare: earlyShare } : {})
+    })
+    for (const { candidate, trials } of entrants) {
+      pooled.set(candidate.name, [...(pooled.get(candidate.name) ?? []), ...trials])
+    }
+  }
+  // Leaving one out is for judging; shipped is what every home taught.
+  if (rounds.length > 1) shipped = (yield* fitHomes(sample.installations, 1)).training
+  const training = shipped!
+  const evaluations = Array.from(pooled, ([name, trials]) => evaluate(name, trials, seed))
+  const [round] = rounds
+
+  let drift: Evaluation | undefined
+  let forgetting: Forgetting | undefined
+  if (!isSingle && rounds.length === 1 && !other.evaluateOnly) {
+    const twin = yield* fitHomes([...round!.fit, ...round!.calibrate], earlyShare)
+    const entrants = entrantsOf([riverCandidate(challengerName, twin.training.model)])
+    yield* tryHomes(round!.fit.slice(0, driftHomes), entrants, {
+      seed,
+      episodesPerHome: episodesPerHome / 4,
+      countFromShare: earlyShare
+    })
+    drift = evaluate(challengerName, entrants[0]!.trials, seed)
+    const fields = new Set([...fieldsOf(choice.sensors), ...faultFields])
+    const homes = yield* Effect.forEach(round!.test.slice(0, forgettingHomes), (id) =>
+      dataset.load(id, options.model, options.range, fields)
+    )
+    forgetting = tryForgetting(training.model, homes.flat(), seed)
+  }
+  const judgement: Judgement = {
+    sample,
+    training,
+    split: round!,
+    evaluations,
+    meanAbsoluteZ: evaluations.find(({ name }) => name === meanAbsoluteZName)!,
+    champion: evaluations.find(({ name }) => name === championName),
+    drift,
+    forgetting,
+    skippedFaults: Array.from(skipped, ([kind, missing]) => ({ kind, missing })),
+    example: [...pooled.values()][0]?.[0]
+  }
+  return judgement
+})
