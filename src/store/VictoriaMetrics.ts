@@ -244,7 +244,8 @@ const make = Effect.fn("VictoriaMetrics.make")(function* (options: VictoriaMetri
     const request = HttpClientRequest.get(urls.series).pipe(
       HttpClientRequest.setUrlParams({
         "match[]": selector,
-        start: String(fromMs / 1000),
+        // A start of 0 counts as none, which means today.
+        start: String(Math.max(1, fromMs / 1000)),
         ...(limit === undefined ? {} : { limit: String(limit) })
       })
     )
@@ -254,7 +255,6 @@ const make = Effect.fn("VictoriaMetrics.make")(function* (options: VictoriaMetri
     return data
   })
 
-  // Without a start, the last minutes would be meant.
   const hasSeries = (selector: string) => Effect.map(series(selector, 0, 1), ({ length }) => length > 0)
 
   const flush = urls.flush === undefined ? Effect.void : askOk("flush", HttpClientRequest.get(urls.flush))

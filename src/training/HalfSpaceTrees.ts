@@ -73,8 +73,9 @@ export class HalfSpaceTrees {
     this.#threshold = new Float64Array(this.#trees * this.#branches)
     this.#lMass = new Float64Array(this.#trees * this.#nodes)
     this.#rMass = new Float64Array(this.#trees * this.#nodes)
-    this.#touchedL = new Int32Array(this.#trees * this.#nodes)
-    this.#touchedR = new Int32Array(this.#trees * this.#nodes)
+    // Learning writes one place ahead, which costs less than asking whether to write.
+    this.#touchedL = new Int32Array(this.#trees * this.#nodes + 1)
+    this.#touchedR = new Int32Array(this.#trees * this.#nodes + 1)
     this.#counter = step.counter
     this.#firstWindow = step.firstWindow
     for (const [t, tree] of step.trees.entries()) {
@@ -131,24 +132,32 @@ export class HalfSpaceTrees {
 
   learnOne(x: Float64Array): void {
     const branches = this.#branches
+    const nodes = this.#nodes
     const split = this.#split
     const threshold = this.#threshold
     const lMass = this.#lMass
+    const touched = this.#touchedL
+    let nTouched = this.#nTouchedL
     for (let t = 0; t < this.#trees; t++) {
-      const firstNode = t * this.#nodes
+      const firstNode = t * nodes
       const firstBranch = t * branches
       let node = 0
       for (;;) {
-        if (lMass[firstNode + node]!++ === 0) this.#touchedL[this.#nTouchedL++] = firstNode + node
+        const mass = lMass[firstNode + node]!
+        lMass[firstNode + node] = mass + 1
+        touched[nTouched] = firstNode + node
+        nTouched += Number(mass === 0)
         if (node >= branches) break
         const feature = split[firstBranch + node]!
         if (feature < 0) break
         const value = x[feature]!
-        const at = threshold[firstBranch + node]!
-        node = 2 * node + 1
-        if (value >= at || (!(value < at) && lMass[firstNode + node]! < lMass[firstNode + node + 1]!)) node++
+        const left = 2 * node + 1
+        node = Number.isNaN(value)
+          ? left + Number(lMass[firstNode + left]! < lMass[firstNode + left + 1]!)
+          : left + Number(value >= threshold[firstBranch + node]!)
       }
     }
+    this.#nTouchedL = nTouched
     if (++this.#counter === this.#parameters.windowSize) this.#endWindow()
   }
 
@@ -156,6 +165,7 @@ export class HalfSpaceTrees {
   scoreOne(x: Float64Array): number {
     if (this.#firstWindow) return 0
     const branches = this.#branches
+    const nodes = this.#nodes
     const split = this.#split
     const threshold = this.#threshold
     const lMass = this.#lMass
@@ -163,7 +173,7 @@ export class HalfSpaceTrees {
     const sizeLimit = sizeLimitShare * this.#parameters.windowSize
     let score = 0
     for (let t = 0; t < this.#trees; t++) {
-      const firstNode = t * this.#nodes
+      const firstNode = t * nodes
       const firstBranch = t * branches
       let node = 0
       let weight = 1
@@ -174,13 +184,14 @@ export class HalfSpaceTrees {
         const feature = split[firstBranch + node]!
         if (feature < 0) break
         const value = x[feature]!
-        const at = threshold[firstBranch + node]!
+        const left = 2 * node + 1
+        node = Number.isNaN(value)
+          ? left + Number(lMass[firstNode + left]! < lMass[firstNode + left + 1]!)
+          : left + Number(value >= threshold[firstBranch + node]!)
         weight *= 2
-        node = 2 * node + 1
-        if (value >= at || (!(value < at) && lMass[firstNode + node]! < lMass[firstNode + node + 1]!)) node++
       }
     }
-    return 1 - score / (this.#parameters.nTrees * this.#parameters.windowSize * this.#nodes)
+    return 1 - score / (this.#parameters.nTrees * this.#parameters.windowSize * nodes)
   }
 
   /** Keeps the state; the result puts it back. Costs a copy of the masses each way. */

@@ -39,8 +39,10 @@ export class RecordJoiner {
     let firstOfSlot = Number.NaN
     for (let i = 0; i < timestamps.length; i++) {
       const timestamp = timestamps[i]!
-      const value = values[i]
-      if (typeof value !== "number" || !Number.isFinite(value)) continue
+      const sent = values[i]
+      if (typeof sent !== "number" || !Number.isFinite(sent)) continue
+      // Of 0 and -0 none is the larger.
+      const value = sent + 0
       if (!(timestamp >= fromMs && timestamp < untilMs)) continue
       // Never the first of its slot, so it would not stay: not worth the memory.
       const slot = Math.floor(timestamp / slotMs)

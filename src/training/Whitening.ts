@@ -190,10 +190,12 @@ export const fitWhitenedTrees = (
         kind: "SparseRandomProjector",
         nComponents: d,
         seed,
-        weights: features.map((feature, j) => ({
-          feature,
-          components: components.map((i) => [i, whitening[i]![j]!] as const)
-        }))
+        // A feature that never varied has no scale: the first live change of it would outweigh everything.
+        weights: features.flatMap((feature, j) =>
+          moments.variances[j] === 0
+            ? []
+            : [{ feature, components: components.map((i) => [i, whitening[i]![j]!] as const) }]
+        )
       }
     ]),
     detector: {

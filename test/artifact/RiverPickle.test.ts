@@ -26,17 +26,17 @@ interface Used {
 const records = { score: dirtyRecords(1000, 1), learn: dirtyRecords(500, 2) }
 
 /** The same use that `use_model.py` makes of a pipeline. */
-const use = (pipeline: RiverPipeline): Used => {
+const use = (pipeline: RiverPipeline, nScore = 1000, nLearn = 500): Used => {
   const features = featuresOf([...records.score, ...records.learn])
   const detector = compile(pipeline, features)
-  const scoreAll = () => records.score.map((record) => detector.scoreOne(vectorOf(features, record)))
+  const scoreAll = () => records.score.slice(0, nScore).map((record) => detector.scoreOne(vectorOf(features, record)))
   const learnAfterScore = (record: RiverRecord) => {
     const x = vectorOf(features, record)
     const score = detector.scoreOne(x)
     detector.learnOne(x)
     return score
   }
-  return { before: scoreAll(), during: records.learn.map(learnAfterScore), after: scoreAll() }
+  return { before: scoreAll(), during: records.learn.slice(0, nLearn).map(learnAfterScore), after: scoreAll() }
 }
 
 const whitened = (seed: number, options = defaultWhitenedTreesOptions) =>
@@ -46,7 +46,7 @@ const whitened = (seed: number, options = defaultWhitenedTreesOptions) =>
 const small = { ...defaultWhitenedTreesOptions, nTrees: 15, height: 5, windowSize: 200 }
 
 const baseline: Model = {
-  heating: whitened(1),
+  heating: whitened(1, { ...defaultWhitenedTreesOptions, nTrees: 40 }),
   cooling: whitened(2, small),
   water: whitened(3, { ...small, height: 8 }),
   standby: neverAlarming(new StandardScaler(["temp_flow"]).toStep())
@@ -111,13 +111,18 @@ describeWithPython("River 0.23.0", () => {
       readonly joblib_seconds: number
     }>("use_model.py", file, recordsFile)
 
-    for (const mode of modes) sameUse(use(model[mode]), river.scores[mode]!, `${name}, ${mode}`)
+    for (const mode of modes) {
+      const scores = river.scores[mode]!
+      sameUse(use(model[mode], scores.before.length, scores.during.length), scores, `${name}, ${mode}`)
+    }
     assert.strictEqual(river.shared, 0)
     assert.isTrue(isDeepStrictEqual(read(readFileSync(`${file}.fresh4`)), model))
     const used = read(readFileSync(`${file}.used4`))
     assert.isTrue(isDeepStrictEqual(read(readFileSync(`${file}.used5`)), used))
-    const scoreAgain = (pipeline: RiverPipeline) => use(pipeline).before
-    for (const mode of modes) closeTo(scoreAgain(used[mode]), river.scores[mode]!.after, `${name}, ${mode}, used`)
+    for (const mode of modes) {
+      const { after } = river.scores[mode]!
+      closeTo(use(used[mode], after.length, 0).before, after, `${name}, ${mode}, used`)
+    }
     process.stdout.write(
       `${name}: ${(writeModel(model).length / 1e6).toFixed(2)} MB, pickle.load ${river.load_seconds.toFixed(3)} s, ` +
         `joblib.load ${river.joblib_seconds.toFixed(3)} s\n`

@@ -112,9 +112,10 @@ export const simulateHome = (options: HomeOptions): SimulatedHome => {
   )
   const machine = new HeatPump(home, random, weather[0]!)
   const phaseMs = Math.floor(random.uniform(0, minuteMs))
+  // Sensors know no negative zero.
   const celsius = (probe: number, number: number) =>
-    Math.round((probe + home.probeOffset[number]! + 0.05 * random.normal()) * 10) / 10
-  const kilowatts = (value: number) => Math.round(value * (1 + 0.01 * random.normal()) * 100) / 100
+    Math.round((probe + home.probeOffset[number]! + 0.05 * random.normal()) * 10) / 10 + 0
+  const kilowatts = (value: number) => Math.round(value * (1 + 0.01 * random.normal()) * 100) / 100 + 0
   let flowProbe = machine.flow
   let returnProbe = machine.return
   let circuitProbe = machine.circuitFlow
@@ -143,7 +144,7 @@ export const simulateHome = (options: HomeOptions): SimulatedHome => {
     if (i >= records) break
     timestampsMs[i] = startMs + minute * minuteMs + phaseMs + Math.round(random.uniform(0, 250))
     outside[i] = celsius(air, 0)
-    outsideAvg[i] = Math.round(machine.outsideAverage * 10) / 10
+    outsideAvg[i] = Math.round(machine.outsideAverage * 10) / 10 + 0
     flow[i] = celsius(flowProbe, 1)
     returned[i] = celsius(returnProbe, 2)
     storage[i] = celsius(machine.water, 3)
