@@ -10,11 +10,19 @@ const time = (seconds: number): string =>
 
 const sentence = (progress: Progress, seconds: number): string => {
   const { done, total } = progress
-  if (progress.step === "fitting homes" || progress.step === "judging homes") return `${progress.step}: ${done} of ${total}`
-  if (progress.step !== "loading") return `${progress.step} of ${progress.mode} (${done + 1} of ${total})`
-  const rate = progress.records / Math.max(seconds, 0.001)
-  const left = done === total ? "" : `, ${time((seconds / done) * (total - done))} left`
-  return `loading: ${done} of ${total} installations, ${count.format(progress.records)} records, ${count.format(Math.round(rate))}/s${left}`
+  switch (progress.step) {
+    case "fitting homes":
+    case "judging homes":
+      return `${progress.step}: ${done} of ${total}`
+    case "deriving features":
+    case "fitting":
+      return `${progress.step} of ${progress.mode} (${done + 1} of ${total})`
+    case "loading": {
+      const rate = progress.records / Math.max(seconds, 0.001)
+      const left = done === total ? "" : `, ${time((seconds / done) * (total - done))} left`
+      return `loading: ${done} of ${total} installations, ${count.format(progress.records)} records, ${count.format(Math.round(rate))}/s${left}`
+    }
+  }
 }
 
 /** On a terminal one line that is written over; elsewhere plain lines, not too many of them. */

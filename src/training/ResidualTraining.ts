@@ -6,7 +6,8 @@
  * | a sensor that fewer than 90 % of homes have  | left out of the model; named                                        |
  * | a home without one of the model's sensors    | not fitted; its number is given, and that the model is not for it   |
  * | fewer than four usable sensors               | nothing is trained                                                  |
- * | a mode with too few records, or 2 days       | a pipeline that never alarms                                        |
+ * | a mode with too few records, in all or in    | a pipeline that never alarms: what is normal for a home could       |
+ * | most homes, or 2 days                        | neither be fitted nor be learned by the home's scaler               |
  * | fewer than 12 homes, or 20 days              | threshold × 1.3; warning                                            |
  * | weather colder than any in the data          | warning with the coldest weather seen: its first spell may alarm    |
  */
@@ -39,9 +40,12 @@ const fewestSensors = 4
 /** Of a home in a mode, to be fitted. */
 const fewestRecords = 100
 const fewestModeRecords = 1_000
+const fewestMedianRecords = 500
 const fewestDays = 2
 export const enoughHomes = 12
 export const enoughDays = 20
+/** From the first record to the last, 20 days are a little less. */
+const daySlack = 0.5
 export const widening = 1.3
 
 export interface SensorChoice {
@@ -119,11 +123,15 @@ const fitMode = (mode: Mode, sensors: ReadonlyArray<string>, all: ReadonlyArray<
   if (records < fewestModeRecords) {
     return untrainedMode(homes, records, `${records} complete records, ${fewestModeRecords} are needed`)
   }
+  const typical = median(homes.map(({ timestampsMs }) => timestampsMs.length))
+  if (typical < fewestMedianRecords) {
+    return untrainedMode(homes, records, `${typical} records in most homes, ${fewestMedianRecords} are needed`)
+  }
   if (days < fewestDays) {
     return untrainedMode(homes, records, `${days.toFixed(1)} days, ${fewestDays} are needed`)
   }
   const fitted = fitResidualModel(mode, sensors, homes)
-  const isShort = homes.length < enoughHomes || days < enoughDays
+  const isShort = homes.length < enoughHomes || days < enoughDays - daySlack - daySlack
   const model: ResidualModel = isShort ? { ...fitted, threshold: fitted.threshold * widening } : fitted
   return {
     pipeline: residualPipeline(model),

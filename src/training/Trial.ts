@@ -48,6 +48,7 @@ export interface EpisodeOutcome {
 export interface EpisodeTrial {
   readonly kind: FaultKind
   readonly severity: Severity
+  readonly startMs: number
   readonly byMode: Readonly<Record<Mode, EpisodeOutcome>>
   /** The same for the heat pump's whole operation, standby left out of `polls`. */
   readonly overall: Omit<EpisodeOutcome, "scores">
@@ -155,6 +156,7 @@ class Recorder {
     return {
       kind,
       severity,
+      startMs,
       byMode: byMode((mode) =>
         shows(mode)
           ? {
