@@ -8,13 +8,14 @@ import { Cause, Console, Effect, Layer, Option } from "effect"
 import { layerLogging } from "../src/observability/Logging.js"
 import { layerEnvironment } from "../src/Settings.js"
 import { exitCodeOf, isPrinted, sentenceOf } from "./ExitCode.js"
+import { resend } from "./resend.js"
 import { serve } from "./serve.js"
 import { status } from "./status.js"
 import { version } from "./version.js"
 
 const root = Command.make("telemetry").pipe(
   Command.withDescription("Receives, keeps and uses the telemetry of heat pumps."),
-  Command.withSubcommands([serve, status])
+  Command.withSubcommands([serve, status, resend])
 )
 
 const run = Command.run(root, { name: "telemetry", version, executable: "telemetry" })

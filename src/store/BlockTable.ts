@@ -31,8 +31,11 @@ const gunzipAsync = promisify(gunzip)
 
 /** Blocks per page when reading back: a few MB of lines. */
 const pageBlocks = 8
-/** Blocks per transaction when removing: tens of milliseconds. */
-const removalBlocks = 100
+/** Of one transaction that overwrites blocks: it takes that much of the log, and milliseconds. */
+const pageMaxBlocks = 100
+const pageMaxBytes = 1_000_000
+/** Of the log, where the reserve of the disk allows so much: it is written back at once when it is longer. */
+const logMaxBytes = 16_000_000
 /** Five seconds in all. */
 const emptyLogAgain = Schedule.intersect(Schedule.spaced("200 millis"), Schedule.recurs(25))
 const checkpointAfter = Duration.seconds(1)
@@ -51,6 +54,12 @@ const TotalsRow = Schema.Struct({
 /** The driver gives blobs as ArrayBuffer. */
 export const Blob = Schema.Union(Schema.instanceOf(ArrayBuffer), Schema.Uint8ArrayFromSelf)
 const PageRow = Schema.Struct({ id: Schema.Number, gzippedLines: Blob })
+
+/** Selects the ids of a few of the blocks for which `condition` holds, one at least. */
+export const pageOf = (condition: string): string =>
+  `SELECT id FROM (SELECT id, sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) - bytes AS bytesBefore
+    FROM (SELECT id, length(gzipped_lines) AS bytes FROM block WHERE ${condition} LIMIT ${pageMaxBlocks}))
+    WHERE bytesBefore < ${pageMaxBytes}`
 
 export interface BlockTable {
   readonly append: (blocks: ReadonlyArray<Block>) => Effect.Effect<ReadonlyArray<Appended>, StoreFull | StoreError>
@@ -101,8 +110,15 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
     const decode = Schema.decodeUnknownSync(Schema.Array(row))
     return (...parameters) => attempt(operation, () => decode(statement.all([...parameters])))
   }
+  const checkpoint = attempt("write its log back", () => db.pragma("wal_checkpoint(PASSIVE)"))
+  const log = `${options.file}-wal`
+  const longestLog = Math.min(logMaxBytes, options.minFreeDiskBytes / 2)
+  const isLogLong = Effect.sync(() => (statSync(log, { throwIfNoEntry: false })?.size ?? 0) > longestLog)
   const change: BlockTable["change"] = (operation, body) =>
-    grown.open.pipe(Effect.zipRight(attempt(operation, () => transaction(db, () => body(db)))))
+    grown.open.pipe(
+      Effect.zipRight(attempt(operation, () => transaction(db, () => body(db)))),
+      Effect.tap(Effect.whenEffect(checkpoint, isLogLong))
+    )
 
   const findActive = select(
     "count active installations",
@@ -177,14 +193,12 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
   }
 
   const remove = Effect.fn("BlockTable.remove")(function* (condition: string, parameter: string | number) {
-    const statement = db.prepare(
-      `DELETE FROM block WHERE id IN (SELECT id FROM block WHERE ${condition} LIMIT ${removalBlocks}) RETURNING id`
-    )
+    const statement = db.prepare(`DELETE FROM block WHERE id IN (${pageOf(condition)}) RETURNING id`)
     let removed = 0
     while (true) {
       const { length } = yield* change("remove", () => statement.all([parameter]))
       removed += length
-      if (length < removalBlocks) return removed
+      if (length === 0) return removed
       yield* Effect.yieldNow()
     }
   })
@@ -193,7 +207,6 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
   const pagesOf = (pragma: "freelist_count" | "page_count") =>
     Number(Object.values(Object(db.prepare(`PRAGMA ${pragma}`).all()[0]))[0])
   const isMostlyFree = Effect.sync(() => 2 * pagesOf("freelist_count") > pagesOf("page_count"))
-  const checkpoint = attempt("write its log back", () => db.pragma("wal_checkpoint(PASSIVE)"))
 
   /** Once a second while there is something to write back; an idle store sleeps. */
   const checkpointWhenGrown = grown.await.pipe(

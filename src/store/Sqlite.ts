@@ -29,6 +29,9 @@ export const busyTimeoutMs = 1_000
 
 const pageBytes = 16_384
 
+/** What remains of the log's file once it has been written back. */
+const logKeptBytes = 1_000_000
+
 /** Marks the file as ours: "HPTL". https://www.sqlite.org/pragma.html#pragma_application_id */
 const applicationId = 0x4850544c
 
@@ -71,6 +74,7 @@ const open = (file: string, { journalMode = "WAL", verify = () => {} }: OpenOpti
     db.pragma("synchronous = FULL")
     db.pragma("secure_delete = ON")
     db.pragma("wal_autocheckpoint = 0")
+    db.pragma(`journal_size_limit = ${logKeptBytes}`)
     db.pragma("cache_size = -16000")
     chmodSync(file, 0o600)
     verify(db)
