@@ -3,13 +3,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
-import { Effect, Schema } from "effect"
-import { Status } from "../../src/http/Api.js"
+import { Effect } from "effect"
+import { drained, Load, serverOn, statusOf, until } from "../support/load.js"
 import { numbersIn, payloadNames, sentBody } from "../support/payloads.js"
-import { type RunningServer, runProgram, serverProcess } from "../support/program.js"
+import { runProgram } from "../support/program.js"
 import { hasVictoriaMetrics } from "../support/realParts.js"
 import { submit, testToken } from "../support/testServer.js"
-import { type Database, databaseOf, runningDatabase, sampleKey } from "../support/victoriaMetrics.js"
+import { databaseOf, runningDatabase, sampleKey } from "../support/victoriaMetrics.js"
 
 const root = mkdtempSync(join(tmpdir(), "telemetry-database-"))
 afterAll(() => rmSync(root, { recursive: true }))
@@ -18,84 +18,6 @@ const freshDirectory = () => {
   const directory = join(root, String(directories++))
   mkdirSync(directory)
   return directory
-}
-
-const environmentOf = (database: Database, dataDir: string) => ({
-  DATA_DIR: dataDir,
-  VM_WRITE_URL: database.url,
-  VM_SETTLE_SECONDS: "0",
-  VM_TIMEOUT_SECONDS: "2",
-  LOG_FORMAT: "json"
-})
-const serverOn = (database: Database, dataDir: string, others: Readonly<Record<string, string>> = {}) =>
-  serverProcess({ ...environmentOf(database, dataDir), ...others })
-
-const statusOf = async ({ url }: RunningServer) => {
-  const response = await fetch(`${url}/api/v1/status`, { headers: { authorization: `Bearer ${testToken}` } })
-  return Schema.decodeUnknownSync(Status)(await response.json())
-}
-/** @param state told when it never comes to be */
-const until = async (isSo: () => Promise<boolean>, state: () => unknown = () => "") => {
-  for (let attempt = 0; attempt < 400; attempt++) {
-    if (await isSo()) return
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
-  assert.fail(`it never came to be: ${JSON.stringify(state())}`)
-}
-/** Nothing is on its way any more. */
-const drained = async (server: RunningServer) => {
-  let status = await statusOf(server)
-  const isSo = async () => {
-    status = await statusOf(server)
-    return status.journal !== null && status.journal.waiting_blocks + status.journal.settling_blocks === 0
-  }
-  await until(isSo, () => [status, server.log().slice(-2_000)])
-}
-
-/** Submits batches of 500 records that say which they are, and remembers what was acknowledged. */
-class Load {
-  readonly acknowledged: Array<number> = []
-  readonly #firstTimestamp = Math.floor(Date.now() / 1000) - 86_400
-  readonly #fields: number
-  readonly #installation: string
-
-  constructor(installation: number, fields: number) {
-    this.#installation = `3f2b8c1e-9a47-4d0e-8b65-${String(installation).padStart(12, "0")}`
-    this.#fields = fields
-  }
-
-  /** The status of the answer; 0 when there was none. */
-  async submit(server: RunningServer, number: number): Promise<number> {
-    const data = Array.from({ length: 500 }, (_, record) => ({
-      timestamp: this.#firstTimestamp + number * 60 + record / 10,
-      number: number * 1000 + record,
-      ...Object.fromEntries(
-        Array.from({ length: this.#fields }, (_, i) => [`filler_${i}`, Math.round(Math.random() * 1e9)])
-      )
-    }))
-    try {
-      const response = await submit(server.url, { installation_id: this.#installation, version: "1.0.1", data })
-      await response.text()
-      if (response.status === 200) this.acknowledged.push(number)
-      return response.status
-    } catch {
-      return 0
-    }
-  }
-
-  /** Every acknowledged record must be in the database, with the right value. Returns how many records there are. */
-  async check(database: Database): Promise<number> {
-    const samples = await database.samples(`heatpump_metrics_number{installation_id="${this.#installation}"}`)
-    const labels = { installation_id: this.#installation, model: "unknown", version: "1.0.1" }
-    for (const number of this.acknowledged) {
-      for (let record = 0; record < 500; record++) {
-        const timestampMs = Math.round((this.#firstTimestamp + number * 60 + record / 10) * 1000)
-        const value = samples.get(sampleKey("heatpump_metrics_number", labels, timestampMs))
-        if (value !== number * 1000 + record) assert.fail(`batch ${number}, record ${record}: ${value}`)
-      }
-    }
-    return samples.size
-  }
 }
 
 describe.runIf(hasVictoriaMetrics)("serve with VictoriaMetrics", () => {
@@ -143,7 +65,7 @@ describe.runIf(hasVictoriaMetrics)("serve with VictoriaMetrics", () => {
     Effect.gen(function* () {
       const database = yield* databaseOf()
       const server = yield* serverOn(database, freshDirectory())
-      const load = new Load(1, 5)
+      const load = new Load(1, { fields: 5 })
       yield* Effect.promise(async () => {
         for (let number = 0; number < 100; number++) assert.strictEqual(await load.submit(server, number), 200)
         const { journal, store } = await statusOf(server)
@@ -169,7 +91,7 @@ describe.runIf(hasVictoriaMetrics)("serve with VictoriaMetrics", () => {
     Effect.gen(function* () {
       const database = yield* runningDatabase()
       const server = yield* serverOn(database, freshDirectory())
-      const load = new Load(2, 50)
+      const load = new Load(2, { fields: 50 })
       yield* Effect.promise(async () => {
         await load.submit(server, 0)
         await drained(server)
@@ -201,7 +123,7 @@ describe.runIf(hasVictoriaMetrics)("serve with VictoriaMetrics", () => {
     Effect.gen(function* () {
       const database = yield* databaseOf()
       const server = yield* serverOn(database, freshDirectory(), { JOURNAL_MAX_BYTES: "1000000" })
-      const load = new Load(3, 40)
+      const load = new Load(3, { fields: 40 })
       yield* Effect.promise(async () => {
         let number = 0
         while ((await load.submit(server, number)) === 200) number++
@@ -223,7 +145,7 @@ describe.runIf(hasVictoriaMetrics)("serve with VictoriaMetrics", () => {
       const database = yield* runningDatabase()
       const dataDir = freshDirectory()
       const server = yield* serverOn(database, dataDir)
-      const load = new Load(5, 100)
+      const load = new Load(5, { fields: 100 })
       yield* Effect.promise(async () => {
         let next = 0
         const client = async () => {
@@ -252,7 +174,7 @@ describe.runIf(hasVictoriaMetrics)("serve with VictoriaMetrics", () => {
         const line = `heatpump_metrics,${tags} temp_outside=5.5 ${Date.now() - 3_600_000}`
         await fetch(`${database.url}/write?precision=ms`, { method: "POST", body: line })
         await database.flush()
-        const load = new Load(6, 1)
+        const load = new Load(6, { fields: 1 })
         assert.strictEqual(await load.submit(server, 0), 200)
         await drained(server)
         const all = await database.samples('{installation_id="3f2b8c1e-9a47-4d0e-8b65-000000000006"}')
@@ -285,7 +207,7 @@ describe.runIf(hasVictoriaMetrics)("serve with VictoriaMetrics", () => {
         (directory) => Effect.sync(() => execFileSync("umount", ["--lazy", directory]))
       )
       const server = yield* serverOn(database, disk, { MIN_FREE_DISK_BYTES: "4000000" })
-      const load = new Load(7, 60)
+      const load = new Load(7, { fields: 60 })
       yield* Effect.promise(async () => {
         let next = 0
         const fill = async () => {
@@ -321,7 +243,7 @@ describe.runIf(hasVictoriaMetrics)("serve with VictoriaMetrics", () => {
       const database = yield* databaseOf()
       const dataDir = freshDirectory()
       const server = yield* serverOn(database, dataDir)
-      const load = new Load(8, 1)
+      const load = new Load(8, { fields: 1 })
       yield* Effect.promise(async () => {
         assert.strictEqual(await load.submit(server, 0), 200)
         await until(async () => (await statusOf(server)).journal?.database_error !== null)
