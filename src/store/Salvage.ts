@@ -25,6 +25,8 @@
  * - Rows that have been drained. Their lines are in the database, and nothing could prove the rest of them. Should such a
  *   block come again, it is stored and sent again, which changes no sample.
  * - Whether a block was in quarantine: it waits again, is sent again, and refused again if it must be.
+ * - The collector's name. The new file's is another, as if another collector had taken over: what the database had taken
+ *   without the journal's having noted it counts twice as activity, and once as samples.
  */
 import { createHash } from "node:crypto"
 import { gunzipSync } from "node:zlib"

@@ -132,11 +132,24 @@ export const transaction = <A>(db: Sqlite, body: () => A): A => {
 /** The file's content is not what SQLite wrote. The message names the damage. */
 export class Damaged extends Error {}
 
+/** https://www.sqlite.org/rescode.html; the driver has names for few of the extended codes. */
+const resultCode = { corrupt: 11, full: 13, notADatabase: 26, readFailed: 266 } as const
+
+const resultCodeOf = (error: unknown): number =>
+  error instanceof Database.SqliteError ? (error.rawCode ?? Number.NaN) : Number.NaN
+
 /** An unreadable sector is damage too. */
-export const isDamage = (error: unknown): boolean =>
-  error instanceof Damaged ||
-  (error instanceof Database.SqliteError && /^SQLITE_(CORRUPT|NOTADB|IOERR_READ)/.test(error.code))
+export const isDamage = (error: unknown): boolean => {
+  const code = resultCodeOf(error)
+  const primary = code & 0xff
+  return (
+    error instanceof Damaged ||
+    primary === resultCode.corrupt ||
+    primary === resultCode.notADatabase ||
+    code === resultCode.readFailed
+  )
+}
 
 export const isDiskFull = (error: unknown): boolean =>
-  error instanceof Error &&
-  (("code" in error && (error.code === "SQLITE_FULL" || error.code === "ENOSPC")) || error.message.includes("ENOSPC"))
+  resultCodeOf(error) === resultCode.full ||
+  (error instanceof Error && (("code" in error && error.code === "ENOSPC") || error.message.includes("ENOSPC")))
