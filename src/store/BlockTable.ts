@@ -18,7 +18,7 @@ import { Fatal } from "../observability/Fatal.js"
 import { readLines } from "./BlockReader.js"
 import { markSuspect, openIntact } from "./Intact.js"
 import { prepareInsert } from "./insertBlock.js"
-import { busyTimeoutMs, isDamage, isDiskFull, type Sqlite, transaction } from "./Sqlite.js"
+import { busyTimeoutMs, isDamage, isDiskFull, numberIn, type Sqlite, transaction } from "./Sqlite.js"
 import { type Appended, type StoredRecord, StoreError, StoreFull, type TimeRange, type Totals } from "./Store.js"
 
 export interface BlockTableOptions {
@@ -98,9 +98,11 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
 
   /** Damage found while running ends the program: the next start checks the file and repairs it. */
   const reportDamage = (error: StoreError) =>
-    Effect.zipRight(markSuspect(options.file), Deferred.fail(fatal, error)).pipe(
-      Effect.when(() => isDamage(error.cause))
-    )
+    Effect.gen(function* () {
+      yield* markSuspect(options.file)
+      if (!(yield* Deferred.fail(fatal, error))) return
+      yield* Effect.logError("the store's file is damaged; ending, so that the next start repairs it", error.cause)
+    }).pipe(Effect.when(() => isDamage(error.cause)))
   const attempt = <A>(operation: string, body: () => A) =>
     Effect.try({ try: body, catch: (cause) => new StoreError({ operation, cause }) }).pipe(
       Effect.tapError(reportDamage)
@@ -193,10 +195,10 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
   }
 
   const remove = Effect.fn("BlockTable.remove")(function* (condition: string, parameter: string | number) {
-    const statement = db.prepare(`DELETE FROM block WHERE id IN (${pageOf(condition)}) RETURNING id`)
+    const query = `DELETE FROM block WHERE id IN (${pageOf(condition)}) RETURNING id`
     let removed = 0
     while (true) {
-      const { length } = yield* change("remove", () => statement.all([parameter]))
+      const { length } = yield* change("remove", (db) => db.prepare(query).all([parameter]))
       removed += length
       if (length === 0) return removed
       yield* Effect.yieldNow()
@@ -204,9 +206,10 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
   })
 
   const reclaim = (pages: number) => attempt("reclaim space", () => db.pragma(`incremental_vacuum(${pages})`))
-  const pagesOf = (pragma: "freelist_count" | "page_count") =>
-    Number(Object.values(Object(db.prepare(`PRAGMA ${pragma}`).all()[0]))[0])
-  const isMostlyFree = Effect.sync(() => 2 * pagesOf("freelist_count") > pagesOf("page_count"))
+  const isMostlyFree = attempt(
+    "count its free pages",
+    () => 2 * numberIn(db, "PRAGMA freelist_count") > numberIn(db, "PRAGMA page_count")
+  )
 
   /** Once a second while there is something to write back; an idle store sleeps. */
   const checkpointWhenGrown = grown.await.pipe(

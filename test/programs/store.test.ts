@@ -52,7 +52,12 @@ describe("wrong settings of VictoriaMetrics", () => {
   ]
   for (const [settings, sentence] of cases) {
     it(`${Object.keys(settings).join(", ")}: exit code 2 and one sentence`, async () => {
-      const { code, stderr } = await runProgram(["serve"], { DATA_DIR: root, PORT: "0", AUTH_TOKEN: testToken, ...settings })
+      const { code, stderr } = await runProgram(["serve"], {
+        DATA_DIR: root,
+        PORT: "0",
+        AUTH_TOKEN: testToken,
+        ...settings
+      })
       assert.strictEqual(code, 2)
       assert.match(stderr, sentence)
       assert.lengthOf(stderr.trim().split("\n"), 1)
