@@ -119,7 +119,8 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
   const change: BlockTable["change"] = (operation, body) =>
     grown.open.pipe(
       Effect.zipRight(attempt(operation, () => transaction(db, () => body(db)))),
-      Effect.tap(Effect.whenEffect(checkpoint, isLogLong))
+      // What has been committed is so, whether or not the log can be written back now; upkeep reports why not.
+      Effect.tap(Effect.whenEffect(Effect.ignore(checkpoint), isLogLong))
     )
 
   const findActive = select(
