@@ -1,11 +1,12 @@
-/** `npm run bench [pipeline|body|memory …]`: every figure beside its floor or peer, measured in the same run. */
+/** `npm run bench [pipeline|body|memory|database …]`: every figure beside its floor or peer, measured in the same run. */
 import { writeFileSync } from "node:fs"
 import { run as body } from "./body.js"
+import { run as database } from "./database.js"
 import { run as memory } from "./memory.js"
 import { run as pipeline } from "./pipeline.js"
 import { machine, type Result } from "./support.js"
 
-const benchmarks: Readonly<Record<string, () => Promise<Result>>> = { pipeline, body, memory }
+const benchmarks: Readonly<Record<string, () => Promise<Result>>> = { pipeline, body, memory, database }
 const asked = process.argv.slice(2)
 const results: Record<string, Result> = {}
 
