@@ -1,0 +1,160 @@
+/** The steps of a pipeline on dense vectors; NaN marks a feature that the record does not have. */
+import { type FeatureKey, productKey } from "../artifact/FeatureKey.js"
+import type {
+  RollingMeanStep,
+  SparseRandomProjectorStep,
+  Step,
+  ThresholdFilterStep,
+  TransformerUnionStep
+} from "../artifact/RiverPipeline.js"
+import { HalfSpaceTrees } from "./HalfSpaceTrees.js"
+import { MinMaxScaler } from "./MinMaxScaler.js"
+import { RollingMean } from "./RollingMean.js"
+import { StandardScaler } from "./StandardScaler.js"
+
+/** A step that reads one fixed vector and writes another. */
+export interface Stage {
+  readonly keys: ReadonlyArray<FeatureKey>
+  readonly out: Float64Array
+  /** false: no step behind this one may learn the record. */
+  readonly learn: () => boolean
+  readonly transform: () => void
+}
+
+export type Vector = Pick<Stage, "keys" | "out">
+
+const learnsNothing = () => true
+const nothing = () => {}
+
+/** Copies what `keys` name out of a vector, NaN for what it does not have. */
+export const gather = (input: Vector, keys: ReadonlyArray<FeatureKey>): { out: Float64Array; read: () => void } => {
+  const from = keys.map((key) => input.keys.indexOf(key))
+  if (keys.length === input.keys.length && from.every((index, i) => index === i)) {
+    return { out: input.out, read: nothing }
+  }
+  const index = Int32Array.from(from)
+  const out = new Float64Array(keys.length).fill(Number.NaN)
+  const read = () => {
+    for (let i = 0; i < index.length; i++) if (index[i]! >= 0) out[i] = input.out[index[i]!]!
+  }
+  return { out, read }
+}
+
+export const vector = (keys: ReadonlyArray<FeatureKey>): Vector => ({ keys, out: new Float64Array(keys.length) })
+
+const scale = (input: Vector, scaler: StandardScaler | MinMaxScaler): Stage => {
+  const { keys, out } = vector(input.keys)
+  const learn = () => {
+    scaler.learnOne(input.out)
+    return true
+  }
+  return { keys, out, learn, transform: () => scaler.transformOne(input.out, out) }
+}
+
+const project = (input: Vector, { nComponents, weights }: SparseRandomProjectorStep): Stage => {
+  const { keys, out } = vector(Array.from({ length: nComponents }, (_, i) => i))
+  const rowOf = new Map(weights.map((row) => [row.feature, row.components]))
+  const entries = input.keys.flatMap((key, source) =>
+    (rowOf.get(key) ?? []).map(([component, weight]) => ({ source, component, weight }))
+  )
+  const source = Int32Array.from(entries, (entry) => entry.source)
+  const component = Int32Array.from(entries, (entry) => entry.component)
+  const weight = Float64Array.from(entries, (entry) => entry.weight)
+  const transform = () => {
+    const x = input.out
+    out.fill(0)
+    for (let k = 0; k < source.length; k++) {
+      const value = x[source[k]!]!
+      if (!Number.isNaN(value)) out[component[k]!]! += weight[k]! * value
+    }
+  }
+  return { keys, out, learn: learnsNothing, transform }
+}
+
+/** Every feature alone, then every pair with squares, in River's order; `right` is −1 for a feature alone. */
+const productsOf = (keys: ReadonlyArray<FeatureKey>) => [
+  ...keys.map((key, left): Product => ({ key: String(key), left, right: -1 })),
+  ...keys.flatMap((a, left) =>
+    keys.slice(left).map((b, i): Product => ({ key: productKey(a, b), left, right: left + i }))
+  )
+]
+
+interface Product {
+  readonly key: string
+  readonly left: number
+  readonly right: number
+}
+
+const multiply = (input: Vector, needed: ReadonlySet<FeatureKey> | undefined): Stage => {
+  const products = productsOf(input.keys).filter(({ key }) => needed === undefined || needed.has(key))
+  const { keys, out } = vector(products.map(({ key }) => key))
+  const left = Int32Array.from(products, (product) => product.left)
+  const right = Int32Array.from(products, (product) => product.right)
+  const transform = () => {
+    const x = input.out
+    for (let k = 0; k < left.length; k++) out[k] = right[k]! < 0 ? x[left[k]!]! : x[left[k]!]! * x[right[k]!]!
+  }
+  return { keys, out, learn: learnsNothing, transform }
+}
+
+const average = (input: Vector, step: RollingMeanStep): Stage => {
+  const { keys, out } = vector([`${step.on}_mean`])
+  const mean = new RollingMean(step)
+  const source = input.keys.indexOf(step.on)
+  const learn = () => {
+    if (source >= 0) mean.update(input.out[source]!)
+    return true
+  }
+  const transform = () => {
+    out[0] = mean.get()
+  }
+  return { keys, out, learn, transform }
+}
+
+/** Members are packed together last first, and an earlier member's feature wins, as in Python's `ChainMap`. */
+const unite = (input: Vector, { members }: TransformerUnionStep): Stage => {
+  const stages = members.map((member) =>
+    member.kind === "RollingMean" ? average(input, member) : project(input, member)
+  )
+  const { keys, out } = vector([...new Set(stages.toReversed().flatMap((stage) => stage.keys))])
+  const parts = stages.map((stage) => ({ out: stage.out, to: stage.keys.map((key) => keys.indexOf(key)) })).toReversed()
+  const learn = () => {
+    for (const stage of stages) stage.learn()
+    return true
+  }
+  const transform = () => {
+    for (const stage of stages) stage.transform()
+    for (const part of parts) for (let i = 0; i < part.to.length; i++) out[part.to[i]!] = part.out[i]!
+  }
+  return { keys, out, learn, transform }
+}
+
+const guard = (input: Vector, step: ThresholdFilterStep): Stage => {
+  const trees = new HalfSpaceTrees(step.detector)
+  const own = gather(input, trees.features)
+  const isAnomalous = () => trees.scoreOne(own.out) >= step.threshold
+  const learn = () => {
+    own.read()
+    if (step.protect && !isAnomalous()) trees.learnOne(own.out)
+    return !isAnomalous()
+  }
+  return { ...input, learn, transform: nothing }
+}
+
+/** `needed`: the features of its output that are read, undefined when it is every one. */
+export const stageOf = (step: Step, input: Vector, needed: ReadonlySet<FeatureKey> | undefined): Stage => {
+  switch (step.kind) {
+    case "StandardScaler":
+      return scale(input, new StandardScaler(input.keys, step))
+    case "MinMaxScaler":
+      return scale(input, new MinMaxScaler(input.keys, step))
+    case "SparseRandomProjector":
+      return project(input, step)
+    case "PolynomialExtender":
+      return multiply(input, needed)
+    case "TransformerUnion":
+      return unite(input, step)
+    case "ThresholdFilter":
+      return guard(input, step)
+  }
+}
