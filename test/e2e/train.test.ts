@@ -137,7 +137,7 @@ describe.skipIf(!hasVictoriaMetrics)("telemetry train, from uploads", () => {
     assert.includeMembers(metadata.features, ["temp_outside", "temp_spread", "cop_instant", "hour_of_day"])
     const json = JSON.parse(readFileSync(fromVictoriaMetrics.replace(".pkl", ".json"), "utf8"))
     assert.deepStrictEqual(
-      json.pipelines,
+      json.modes,
       JSON.parse(JSON.stringify(Either.getOrThrow(readModel(readFileSync(fromVictoriaMetrics)))))
     )
     assert.deepStrictEqual(readdirSync(join(fromEmbedded, "..")).sort(), [
