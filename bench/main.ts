@@ -1,12 +1,14 @@
-/** `npm run bench [pipeline|body|memory|trees …]`: every figure beside its floor or peer, measured in the same run. */
+/** `npm run bench [NAME …]`: every figure beside its floor or peer, measured in the same run. */
 import { writeFileSync } from "node:fs"
 import { run as body } from "./body.js"
+import { run as database } from "./database.js"
 import { run as memory } from "./memory.js"
 import { run as pipeline } from "./pipeline.js"
 import { machine, type Result } from "./support.js"
+import { run as train } from "./train.js"
 import { run as trees } from "./trees.js"
 
-const benchmarks: Readonly<Record<string, () => Promise<Result>>> = { pipeline, body, memory, trees }
+const benchmarks: Readonly<Record<string, () => Promise<Result>>> = { pipeline, body, memory, database, trees, train }
 const asked = process.argv.slice(2)
 const results: Record<string, Result> = {}
 

@@ -1,44 +1,10 @@
 import { Command, Options } from "@effect/cli"
-import { HttpClient, HttpClientRequest, HttpClientResponse } from "@effect/platform"
-import { Console, Effect, Option, type Redacted, Schema } from "effect"
-import { operatorToken } from "../src/AccessTokens.js"
-import { Problem, Status } from "../src/http/Api.js"
-import { ExitCode, ProgramFailure } from "./ExitCode.js"
-import { dataDir } from "./serve.js"
+import { HttpClientRequest } from "@effect/platform"
+import { Console, Effect, Schema } from "effect"
+import { type JournalStatus, Status } from "../src/http/Api.js"
+import { askServer, serverOptions, unreachable } from "./askServer.js"
 
-const url = Options.text("url").pipe(
-  Options.withDescription("Where the server answers"),
-  Options.withDefault("http://127.0.0.1:8000")
-)
-const token = Options.redacted("token").pipe(
-  Options.withDescription("Token to ask with; by default ADMIN_TOKEN, AUTH_TOKEN or the one kept in DATA_DIR"),
-  Options.optional
-)
 const json = Options.boolean("json").pipe(Options.withDescription("Print the server's answer as JSON"))
-
-const unreachable = (message: string) => new ProgramFailure({ code: ExitCode.unreachable, message })
-
-const ask = Effect.fn("status.ask")(function* (url: string, token: Redacted.Redacted) {
-  const client = yield* HttpClient.HttpClient
-  const request = HttpClientRequest.get(`${url.replace(/\/+$/, "")}/api/v1/status`).pipe(
-    HttpClientRequest.bearerToken(token)
-  )
-  const response = yield* client.execute(request).pipe(
-    Effect.timeout("10 seconds"),
-    Effect.mapError(() => unreachable(`no server answers at ${url}; is it running? See --url`))
-  )
-  if (response.status === 200) {
-    return yield* HttpClientResponse.schemaBodyJson(Status)(response).pipe(
-      Effect.mapError(() => unreachable(`what answers at ${url} is not this server, or another release of it`))
-    )
-  }
-  const { detail } = yield* HttpClientResponse.schemaBodyJson(Problem)(response).pipe(
-    Effect.orElseSucceed(() => ({ detail: "no reason given" }))
-  )
-  return yield* response.status === 401 || response.status === 403
-    ? new ProgramFailure({ code: ExitCode.failed, message: `${url} refused the token: ${detail}; see --token` })
-    : unreachable(`${url} answered ${response.status}: ${detail}`)
-})
 
 const count = new Intl.NumberFormat("en")
 const bytes = (n: number): string => {
@@ -51,6 +17,38 @@ const duration = (seconds: number): string => {
   const days = Math.floor(hours / 24)
   if (days > 0) return `${days} d ${hours % 24} h`
   return hours > 0 ? `${hours} h ${minutes % 60} min` : `${minutes} min ${Math.floor(seconds % 60)} s`
+}
+
+const some = (n: number, what: string) => `${count.format(n)} ${what}${n === 1 ? "" : "s"}`
+
+/** What is between the server and its database. */
+const journalLines = (journal: JournalStatus): ReadonlyArray<readonly [string, string]> => {
+  const { database_error: error, full_in_seconds, oldest_waiting_seconds: oldest } = journal
+  const waiting = `${some(journal.waiting_blocks, "block")}, ${some(journal.waiting_samples, "sample")}`
+  const share = Math.ceil((100 * journal.bytes) / journal.max_bytes)
+  const full = full_in_seconds === null ? "" : `, full in ${duration(full_in_seconds)}`
+  return [
+    ["Waiting", oldest === null ? "nothing" : `${waiting}, the oldest for ${duration(oldest)}`],
+    [
+      "Journal",
+      `${bytes(journal.bytes)} of ${bytes(journal.max_bytes)} (${share} %)${full}, draining ${count.format(journal.drained_samples_per_second)} samples/s`
+    ],
+    ...journal.quarantine.map(
+      ({ blocks, reason, samples }) =>
+        [
+          "Quarantined",
+          `${some(blocks, "block")}, ${some(samples, "sample")}: ${reason}; see telemetry resend`
+        ] as const
+    ),
+    [
+      "Database",
+      error === null
+        ? "taking writes"
+        : error.is_over
+          ? `taking writes; last trouble ${new Date(error.at * 1000).toISOString()}: ${error.detail}`
+          : `NOT taking writes since ${new Date(error.since * 1000).toISOString()}: ${error.detail}`
+    ]
+  ]
 }
 
 /** For people: the same facts as the JSON, a line each. */
@@ -70,8 +68,9 @@ export const report = (url: string, status: Status): string => {
     ["Stored", `${count.format(store.records)} records, ${count.format(store.samples)} samples`],
     [
       "Store",
-      `embedded, ${bytes(store.bytes_on_disk)}, ${store.ready ? "accepting submissions" : `NOT accepting submissions: ${store.detail}`}`
+      `${store.kind === "embedded" ? `embedded, ${bytes(store.bytes_on_disk)}` : "VictoriaMetrics"}, ${store.ready ? "accepting submissions" : `NOT accepting submissions: ${store.detail}`}`
     ],
+    ...(status.journal === null ? [] : journalLines(status.journal)),
     ...(status.models.length === 0
       ? [["Models", "none yet"] as const]
       : status.models.map(
@@ -81,16 +80,10 @@ export const report = (url: string, status: Status): string => {
   return lines.map(([name, text]) => `${name.padEnd(17)}${text}`).join("\n")
 }
 
-export const status = Command.make("status", { url, token, json, dataDir }, (options) =>
+export const status = Command.make("status", { ...serverOptions, json }, ({ json, ...server }) =>
   Effect.gen(function* () {
-    const token = yield* Option.match(options.token, {
-      onNone: () => operatorToken(options.dataDir),
-      onSome: Effect.succeed
-    })
-    const answer = yield* ask(options.url, token)
-    yield* Console.log(
-      options.json ? JSON.stringify(Schema.encodeSync(Status)(answer), null, 2) : report(options.url, answer)
-    )
+    const answer = yield* askServer(server, HttpClientRequest.get("/api/v1/status"), Status)
+    yield* Console.log(json ? JSON.stringify(Schema.encodeSync(Status)(answer), null, 2) : report(server.url, answer))
     if (!answer.store.ready) {
       return yield* unreachable(`the server does not accept submissions: ${answer.store.detail}`)
     }

@@ -1,6 +1,7 @@
 import { Command, Options } from "@effect/cli"
 import { FileSystem, Path } from "@effect/platform"
 import { Clock, Console, Duration, Effect, Layer, Option } from "effect"
+import { modelJson } from "../src/artifact/ModelJson.js"
 import { checkOutput, writeOutput } from "../src/artifact/ModelOutput.js"
 import { writeModel } from "../src/artifact/RiverPickle.js"
 import { canonicalModel, isModelName } from "../src/domain/ModelName.js"
@@ -131,7 +132,7 @@ export const train = Command.make(
       const createdMs = yield* Clock.currentTimeMillis
       const metadata = metadataOf(trained, trainOptions, { source: dataset.source, version, createdMs, pickle })
       yield* writeOutput(files.directory, [
-        { name: files.json, content: `${JSON.stringify({ format: 1, ...metadata, pipelines: trained.model })}\n` },
+        { name: files.json, content: modelJson(trained.model) },
         { name: files.metadata, content: `${JSON.stringify(metadata, null, 2)}\n` },
         { name: files.pickle, content: pickle }
       ])

@@ -106,7 +106,12 @@ export const JournalStatus = Schema.Struct({
     description: "At the pace of the last minute; null while it does not grow"
   }),
   database_error: Schema.NullOr(
-    Schema.Struct({ at: seconds, detail: Schema.String, is_over: Schema.Boolean })
+    Schema.Struct({
+      at: seconds,
+      since: seconds.annotations({ description: "Unix seconds of the first failure in a row" }),
+      detail: Schema.String,
+      is_over: Schema.Boolean
+    })
   ).annotations({ description: "The last time the database did not do what it was asked" })
 }).annotations({ identifier: "JournalStatus" })
 export type JournalStatus = typeof JournalStatus.Type

@@ -66,7 +66,12 @@ const journalStatus = (report: BacklogReport, nowMs: number): JournalStatus => (
   database_error:
     report.lastError === undefined
       ? null
-      : { at: report.lastError.atMs / 1000, detail: report.lastError.sentence, is_over: report.lastError.isOver }
+      : {
+          at: report.lastError.atMs / 1000,
+          since: report.lastError.sinceMs / 1000,
+          detail: report.lastError.sentence,
+          is_over: report.lastError.isOver
+        }
 })
 
 /** Null where there is no database behind the store. */

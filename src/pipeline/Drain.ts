@@ -115,7 +115,8 @@ const make = Effect.fn("Drain.make")(function* (options: DrainOptions) {
     Effect.gen(function* () {
       const atMs = yield* Clock.currentTimeMillis
       breaks++
-      lastError = { atMs, sentence: error.message, isOver: false }
+      const sinceMs = lastError === undefined || lastError.isOver ? atMs : lastError.sinceMs
+      lastError = { atMs, sinceMs, sentence: error.message, isOver: false }
       if (atMs - complainedAtMs < Duration.toMillis(complainAgainAfter)) return
       complainedAtMs = atMs
       yield* Effect.logWarning(`${error.message}; submissions are accepted and wait in the journal`)

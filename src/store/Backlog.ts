@@ -16,8 +16,17 @@ export interface BacklogReport {
   readonly drainedSamplesPerSecond: number
   /** At the pace of the last minute; undefined when it does not grow. */
   readonly fullInSeconds: number | undefined
-  /** The last time the database did not do what it was asked, and whether it has taken a write since. */
-  readonly lastError: { readonly atMs: number; readonly sentence: string; readonly isOver: boolean } | undefined
+  /** The last time the database did not do what it was asked. */
+  readonly lastError:
+    | {
+        readonly atMs: number
+        /** The first time since it had last taken a write. */
+        readonly sinceMs: number
+        readonly sentence: string
+        /** It has taken a write since. */
+        readonly isOver: boolean
+      }
+    | undefined
 }
 
 export class Backlog extends Context.Tag("telemetry/store/Backlog")<

@@ -18,7 +18,7 @@ import { Fatal } from "../observability/Fatal.js"
 import { readLines } from "./BlockReader.js"
 import { markSuspect, openIntact } from "./Intact.js"
 import { prepareInsert } from "./insertBlock.js"
-import { busyTimeoutMs, isDamage, isDiskFull, type Sqlite, transaction } from "./Sqlite.js"
+import { busyTimeoutMs, isDamage, isDiskFull, numberIn, type Sqlite, transaction } from "./Sqlite.js"
 import { type Appended, type StoredRecord, StoreError, StoreFull, type TimeRange, type Totals } from "./Store.js"
 
 export interface BlockTableOptions {
@@ -31,8 +31,11 @@ const gunzipAsync = promisify(gunzip)
 
 /** Blocks per page when reading back: a few MB of lines. */
 const pageBlocks = 8
-/** Blocks per transaction when removing: tens of milliseconds. */
-const removalBlocks = 100
+/** Of one transaction that overwrites blocks: it takes that much of the log, and milliseconds. */
+const pageMaxBlocks = 100
+const pageMaxBytes = 1_000_000
+/** Of the log, where the reserve of the disk allows so much: it is written back at once when it is longer. */
+const logMaxBytes = 16_000_000
 /** Five seconds in all. */
 const emptyLogAgain = Schedule.intersect(Schedule.spaced("200 millis"), Schedule.recurs(25))
 const checkpointAfter = Duration.seconds(1)
@@ -51,6 +54,12 @@ const TotalsRow = Schema.Struct({
 /** The driver gives blobs as ArrayBuffer. */
 export const Blob = Schema.Union(Schema.instanceOf(ArrayBuffer), Schema.Uint8ArrayFromSelf)
 const PageRow = Schema.Struct({ id: Schema.Number, gzippedLines: Blob })
+
+/** Selects the ids of a few of the blocks for which `condition` holds, one at least. */
+export const pageOf = (condition: string): string =>
+  `SELECT id FROM (SELECT id, sum(bytes) OVER (ROWS UNBOUNDED PRECEDING) - bytes AS bytesBefore
+    FROM (SELECT id, length(gzipped_lines) AS bytes FROM block WHERE ${condition} LIMIT ${pageMaxBlocks}))
+    WHERE bytesBefore < ${pageMaxBytes}`
 
 export interface BlockTable {
   readonly append: (blocks: ReadonlyArray<Block>) => Effect.Effect<ReadonlyArray<Appended>, StoreFull | StoreError>
@@ -89,9 +98,11 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
 
   /** Damage found while running ends the program: the next start checks the file and repairs it. */
   const reportDamage = (error: StoreError) =>
-    Effect.zipRight(markSuspect(options.file), Deferred.fail(fatal, error)).pipe(
-      Effect.when(() => isDamage(error.cause))
-    )
+    Effect.gen(function* () {
+      yield* markSuspect(options.file)
+      if (!(yield* Deferred.fail(fatal, error))) return
+      yield* Effect.logError("the store's file is damaged; ending, so that the next start repairs it", error.cause)
+    }).pipe(Effect.when(() => isDamage(error.cause)))
   const attempt = <A>(operation: string, body: () => A) =>
     Effect.try({ try: body, catch: (cause) => new StoreError({ operation, cause }) }).pipe(
       Effect.tapError(reportDamage)
@@ -101,8 +112,16 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
     const decode = Schema.decodeUnknownSync(Schema.Array(row))
     return (...parameters) => attempt(operation, () => decode(statement.all([...parameters])))
   }
+  const checkpoint = attempt("write its log back", () => db.pragma("wal_checkpoint(PASSIVE)"))
+  const log = `${options.file}-wal`
+  const longestLog = Math.min(logMaxBytes, options.minFreeDiskBytes / 2)
+  const isLogLong = Effect.sync(() => (statSync(log, { throwIfNoEntry: false })?.size ?? 0) > longestLog)
   const change: BlockTable["change"] = (operation, body) =>
-    grown.open.pipe(Effect.zipRight(attempt(operation, () => transaction(db, () => body(db)))))
+    grown.open.pipe(
+      Effect.zipRight(attempt(operation, () => transaction(db, () => body(db)))),
+      // What has been committed is so, whether or not the log can be written back now; upkeep reports why not.
+      Effect.tap(Effect.whenEffect(Effect.ignore(checkpoint), isLogLong))
+    )
 
   const findActive = select(
     "count active installations",
@@ -177,23 +196,21 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
   }
 
   const remove = Effect.fn("BlockTable.remove")(function* (condition: string, parameter: string | number) {
-    const statement = db.prepare(
-      `DELETE FROM block WHERE id IN (SELECT id FROM block WHERE ${condition} LIMIT ${removalBlocks}) RETURNING id`
-    )
+    const query = `DELETE FROM block WHERE id IN (${pageOf(condition)}) RETURNING id`
     let removed = 0
     while (true) {
-      const { length } = yield* change("remove", () => statement.all([parameter]))
+      const { length } = yield* change("remove", (db) => db.prepare(query).all([parameter]))
       removed += length
-      if (length < removalBlocks) return removed
+      if (length === 0) return removed
       yield* Effect.yieldNow()
     }
   })
 
   const reclaim = (pages: number) => attempt("reclaim space", () => db.pragma(`incremental_vacuum(${pages})`))
-  const pagesOf = (pragma: "freelist_count" | "page_count") =>
-    Number(Object.values(Object(db.prepare(`PRAGMA ${pragma}`).all()[0]))[0])
-  const isMostlyFree = Effect.sync(() => 2 * pagesOf("freelist_count") > pagesOf("page_count"))
-  const checkpoint = attempt("write its log back", () => db.pragma("wal_checkpoint(PASSIVE)"))
+  const isMostlyFree = attempt(
+    "count its free pages",
+    () => 2 * numberIn(db, "PRAGMA freelist_count") > numberIn(db, "PRAGMA page_count")
+  )
 
   /** Once a second while there is something to write back; an idle store sleeps. */
   const checkpointWhenGrown = grown.await.pipe(

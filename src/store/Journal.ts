@@ -11,7 +11,7 @@
 import { Clock, Context, Duration, Effect, Layer, Schedule, Schema } from "effect"
 import type { Block } from "../domain/Block.js"
 import type { InstallationId } from "../domain/InstallationId.js"
-import { Blob, type BlockTable, type BlockTableOptions, openBlockTable } from "./BlockTable.js"
+import { Blob, type BlockTable, type BlockTableOptions, openBlockTable, pageOf } from "./BlockTable.js"
 import { type StoreError, StoreFull } from "./Store.js"
 
 export interface JournalOptions extends BlockTableOptions {
@@ -74,8 +74,6 @@ export class Journal extends Context.Tag("telemetry/store/Journal")<
 
 const digestsKept = Duration.days(30)
 const forgetEvery = Schedule.spaced("1 hour")
-/** Blocks per transaction when confirming: a few milliseconds. */
-const confirmBlocks = 32
 const fullRetrySeconds = 300
 /** Of the capacity: beyond it a large submission may not fit, and a load balancer better asks another collector. */
 const readyShare = 0.99
@@ -91,6 +89,9 @@ const WaitingRow = Schema.Struct({
 const WaitingSums = Schema.Struct({ ...BlockSums.fields, bytes: Schema.Number })
 const OldestRow = Schema.Struct({ receivedAtMs: Schema.Number, activityAtMs: Schema.Number })
 const BytesRow = Schema.Struct({ bytes: Schema.Number })
+const decodeFreed = Schema.decodeUnknownSync(
+  Schema.Tuple(Schema.Struct({ blocks: Schema.Number, bytes: Schema.Number }))
+)
 const IdRow = Schema.Struct({ id: Schema.String })
 
 const isWaiting = "drained_at_ms IS NULL AND quarantined_because IS NULL"
@@ -164,14 +165,14 @@ const make = Effect.fn("Journal.make")(function* (options: JournalOptions) {
 
   const confirm = Effect.fn("Journal.confirm")(function* (ids: ReadonlyArray<number>) {
     const nowMs = yield* Clock.currentTimeMillis
-    for (let i = 0; i < ids.length; i += confirmBlocks) {
-      const page = ids.slice(i, i + confirmBlocks).join()
+    const page = pageOf(`id IN (${ids.join()}) AND drained_at_ms IS NULL`)
+    while (ids.length > 0) {
       const [freed] = yield* change("confirm blocks", (db) => {
-        const condition = `id IN (${page}) AND drained_at_ms IS NULL`
-        const freed = db.prepare(`SELECT ${bytes} FROM block WHERE ${condition}`).all()
-        db.prepare(`UPDATE block SET gzipped_lines = x'', drained_at_ms = ? WHERE ${condition}`).run([nowMs])
-        return Schema.decodeUnknownSync(Schema.Tuple(BytesRow))(freed)
+        const freed = db.prepare(`SELECT count(*) AS blocks, ${bytes} FROM block WHERE id IN (${page})`).all()
+        db.prepare(`UPDATE block SET gzipped_lines = x'', drained_at_ms = ? WHERE id IN (${page})`).run([nowMs])
+        return decodeFreed(freed)
       })
+      if (freed.blocks === 0) return
       heldBytes -= freed.bytes
       yield* Effect.yieldNow()
     }

@@ -3,33 +3,37 @@
  * its schema or the inner pages of its trees. SQLite finds rows from the root down; here every page is looked at for itself.
  *
  * Relied upon, all of https://www.sqlite.org/fileformat2.html:
- * - 1.3 The file begins with a magic string, the page size and constants. Pages are numbered from 1.
  * - 1.6 A leaf page of a table begins with 0x0d (after the 100 bytes of the header on page 1), and names its cells in an
  *   array of offsets. A cell is the payload's length, the rowid, and as much of the payload as fits; the rest is in
  *   overflow pages, each of which begins with the number of the next.
  * - 2.1 The payload is a header (its own length and one serial type per column), then the values without gaps. A column
  *   added later is missing in older rows. The alias of the rowid is stored as NULL.
- * - 4.1 The log's header and frames carry salts and a checksum that runs on from frame to frame. A frame whose third field
- *   is not zero ends a transaction; the last frame of a page counts.
  *
  * Promised:
- * - Nothing in the files makes it throw or run for ever; a sector that cannot be read is taken as zeros.
+ * - Nothing in the files makes it throw or run for ever.
  * - A block is given only if its lines have the digest stored beside them. What the lines say of themselves (installation,
  *   heat pump, model, version, timestamps, counts) comes from them, not from the row, which nothing protects.
  * - A row whose own pages are whole is found, whatever happened to the others.
- * - One row is in memory at a time, and 16 bytes or so per page of the log.
+ * - One row is in memory at a time.
  *
- * Not promised: that `id` and `receivedAtMs` are what they were, the order, and that a block comes once only or has not been
- * removed since: pages that are no longer in use may hold an earlier state. Nothing is sought in parts of a page that hold
- * no row any more; `secure_delete` has emptied them.
+ * Not promised:
+ * - The order, and that `receivedAtMs` is what it was; an impossible one becomes the last record's time.
+ * - That a block comes once only or has not been removed since: pages out of use may hold an earlier state. Nothing is
+ *   sought in parts of a page that hold no row any more; `secure_delete` has emptied them.
+ *
+ * Left out on purpose:
+ * - Rows that have been drained. Their lines are in the database, and nothing could prove the rest of them. Should such a
+ *   block come again, it is stored and sent again, which changes no sample.
+ * - Whether a block was in quarantine: it waits again, is sent again, and refused again if it must be.
+ * - The collector's name. The new file's is another, as if another collector had taken over: what the database had taken
+ *   without the journal's having noted it counts twice as activity, and once as samples.
  */
 import { createHash } from "node:crypto"
-import { closeSync, fstatSync, openSync, readSync } from "node:fs"
 import { gunzipSync } from "node:zlib"
-import { readLines } from "./BlockReader.js"
+import { pageBytes } from "./Sqlite.js"
+import { SqlitePages } from "./SqlitePages.js"
 
 export interface SalvagedBlock {
-  readonly id: number
   readonly installationId: string
   readonly heatpumpId: string | null
   readonly model: string
@@ -43,139 +47,8 @@ export interface SalvagedBlock {
   readonly gzippedLines: Buffer
 }
 
-export interface SalvageResult {
-  readonly blocks: number
-  /** Rows that look like blocks and cannot be proved to be. */
-  readonly damagedRows: number
-}
-
-/** Of a file whose header is lost. */
-const usualPageBytes = 16_384
-/** A block's lines are shorter, and so is its row. */
-const maxBlockBytes = 64 * 2 ** 20
-/** A disk loses no less than this at a time. */
-const sectorBytes = 4096
-
-const openIfThere = (file: string): number | undefined => {
-  try {
-    return openSync(file, "r")
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined
-    throw error
-  }
-}
-
-/** Fills `into`, with zeros where the file has ended or cannot be read. */
-const readAt = (fd: number | undefined, into: Buffer, position: number): void => {
-  into.fill(0)
-  if (fd === undefined) return
-  for (let at = 0; at < into.length; ) {
-    try {
-      const bytes = readSync(fd, into, at, into.length - at, position + at)
-      if (bytes === 0) return
-      at += bytes
-    } catch {
-      at += sectorBytes - ((position + at) % sectorBytes)
-    }
-  }
-}
-
-const isPageSize = (bytes: number) => bytes >= 512 && bytes <= 65_536 && Number.isInteger(Math.log2(bytes))
-
-const magic = Buffer.from("SQLite format 3\0")
-/** No reserved bytes, and the fractions of a page that a payload may take, which have only one legal value. */
-const layout = Buffer.from([0, 64, 32, 32])
-
-/** The page size that the file's header states; undefined when it is damaged. */
-const statedPageBytes = (fd: number | undefined): number | undefined => {
-  const header = Buffer.alloc(24)
-  readAt(fd, header, 0)
-  const pageBytes = header.readUInt16BE(16) === 1 ? 65_536 : header.readUInt16BE(16)
-  const isWhole = header.indexOf(magic) === 0 && header.subarray(20).equals(layout) && isPageSize(pageBytes)
-  return isWhole ? pageBytes : undefined
-}
-
-type Checksum = readonly [number, number]
-
-const checksum = ([a, b]: Checksum, bytes: Buffer, isLittleEndian: boolean): Checksum => {
-  const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
-  for (let at = 0; at < bytes.length; at += 8) {
-    a = (a + words.getUint32(at, isLittleEndian) + b) >>> 0
-    b = (b + words.getUint32(at + 4, isLittleEndian) + a) >>> 0
-  }
-  return [a, b]
-}
-
-const isChecksum = ([a, b]: Checksum, bytes: Buffer, at: number) =>
-  bytes.readUInt32BE(at) === a && bytes.readUInt32BE(at + 4) === b
-
-interface Log {
-  readonly pageBytes: number
-  /** Where in the log the last committed version of a page begins. */
-  readonly positions: ReadonlyMap<number, number>
-}
-
-/** The log as far as it is valid; undefined when its header is not. */
-const readLog = (fd: number | undefined): Log | undefined => {
-  const header = Buffer.alloc(32)
-  readAt(fd, header, 0)
-  const isLittleEndian = header.readUInt32BE(0) === 0x377f0682
-  const pageBytes = header.readUInt32BE(8)
-  const salts = header.subarray(16, 24)
-  let sum = checksum([0, 0], header.subarray(0, 24), isLittleEndian)
-  if (!isLittleEndian && header.readUInt32BE(0) !== 0x377f0683) return undefined
-  if (!isPageSize(pageBytes) || !isChecksum(sum, header, 24)) return undefined
-
-  const positions = new Map<number, number>()
-  const uncommitted = new Map<number, number>()
-  const frame = Buffer.alloc(24 + pageBytes)
-  for (let position = header.length; ; position += frame.length) {
-    readAt(fd, frame, position)
-    sum = checksum(sum, frame.subarray(0, 8), isLittleEndian)
-    sum = checksum(sum, frame.subarray(24), isLittleEndian)
-    const isValid = frame.subarray(8, 16).equals(salts) && isChecksum(sum, frame, 16)
-    const page = frame.readUInt32BE(0)
-    if (!isValid || page === 0) return { pageBytes, positions }
-    uncommitted.set(page, position + 24)
-    if (frame.readUInt32BE(4) === 0) continue
-    for (const [page, position] of uncommitted) positions.set(page, position)
-    uncommitted.clear()
-  }
-}
-
-/** The pages of the file as they were after the last transaction in its log that can be read. */
-class Pages {
-  readonly pageBytes: number
-  readonly count: number
-  readonly #file: number | undefined
-  readonly #logFile: number | undefined
-  readonly #positions: ReadonlyMap<number, number>
-
-  constructor(file: string) {
-    this.#file = openIfThere(file)
-    this.#logFile = openIfThere(`${file}-wal`)
-    const log = readLog(this.#logFile)
-    // The log's page size is the one under a checksum.
-    this.pageBytes = log?.pageBytes ?? statedPageBytes(this.#file) ?? usualPageBytes
-    this.#positions = log?.positions ?? new Map()
-    let count = this.#file === undefined ? 0 : Math.ceil(fstatSync(this.#file).size / this.pageBytes)
-    for (const page of this.#positions.keys()) count = Math.max(count, page)
-    this.count = count
-  }
-
-  /** Fills `into`; false when there is no such page. */
-  read(page: number, into: Buffer): boolean {
-    if (page < 1 || page > this.count) return false
-    const position = this.#positions.get(page)
-    if (position !== undefined) readAt(this.#logFile, into, position)
-    else readAt(this.#file, into, (page - 1) * this.pageBytes)
-    return true
-  }
-
-  close(): void {
-    for (const fd of [this.#file, this.#logFile]) if (fd !== undefined) closeSync(fd)
-  }
-}
+/** Of a row, and of its lines. A string, which some readers make of the lines, cannot be longer. */
+const maxBlockBytes = 2 ** 29 - 2 ** 10
 
 /** Reads one varint after the other. */
 class Varints {
@@ -278,17 +151,18 @@ const integerIn = (payload: Buffer, { from, to, type }: Value): number => {
 
 /** The whole payload of a cell, put together from its overflow pages; undefined when one of them is missing. */
 const payloadOf = (
-  pages: Pages,
+  pages: SqlitePages,
   page: Buffer,
   at: number,
   payloadBytes: number,
   overflow: Buffer
 ): Buffer | undefined => {
-  const local = localBytes(payloadBytes, page.length)
+  const local = localBytes(payloadBytes, pageBytes)
+  const end = at + local
+  if (end + (local < payloadBytes ? 4 : 0) > pageBytes || payloadBytes > pages.totalBytes) return undefined
   const payload = Buffer.allocUnsafe(payloadBytes)
-  let have = page.copy(payload, 0, at, at + local)
-  if (have < local) return undefined
-  let next = have < payloadBytes ? (at + local + 4 <= page.length ? page.readUInt32BE(at + local) : 0) : 0
+  let have = page.copy(payload, 0, at, end)
+  let next = have < payloadBytes ? page.readUInt32BE(end) : 0
   // A chain that leads in a circle ends with the payload.
   while (have < payloadBytes) {
     if (!pages.read(next, overflow)) return undefined
@@ -298,27 +172,42 @@ const payloadOf = (
   return payload
 }
 
-/** What the lines say of themselves; undefined when they are not one source's of one installation. */
+const space = 0x20
+const newline = 0x0a
+const comma = 0x2c
+
+/** What the lines say of themselves; undefined when they are not lines that `LineWriter` has written for a source. */
 const describeLines = (lines: Buffer) => {
-  const text = lines.toString("latin1")
-  const [, tags] = /^[^, ]+,([^ ]+) /.exec(text) ?? []
-  if (tags === undefined || !text.endsWith("\n")) return undefined
-  const tag = (name: string) => new RegExp(`(?:^|,)${name}=([^,]*)`).exec(tags)?.[1]
-  const installationId = tag("installation_id")
-  const model = tag("model")
-  const version = tag("version")
+  const series = lines.toString("latin1", 0, Math.max(0, lines.indexOf(space)))
+  const tags = new Map(
+    series.split(",").map((tag): readonly [string, string] => {
+      const [name = "", value = ""] = tag.split("=")
+      return [name, value]
+    })
+  )
+  const installationId = tags.get("installation_id")
+  const model = tags.get("model")
+  const version = tags.get("version")
   if (installationId === undefined || model === undefined || version === undefined) return undefined
   let firstTimestampMs = Number.POSITIVE_INFINITY
   let lastTimestampMs = 0
   let records = 0
   let samples = 0
-  for (const record of readLines(lines)) {
-    firstTimestampMs = Math.min(firstTimestampMs, record.timestampMs)
-    lastTimestampMs = Math.max(lastTimestampMs, record.timestampMs)
+  for (let from = 0; from < lines.length; ) {
+    const fieldsAt = lines.indexOf(space, from) + 1
+    const timestampAt = lines.indexOf(space, fieldsAt) + 1
+    const end = lines.indexOf(newline, timestampAt)
+    if (!(from < fieldsAt && fieldsAt < timestampAt && timestampAt < end)) return undefined
+    const timestampMs = Number(lines.toString("latin1", timestampAt, end))
+    if (!Number.isSafeInteger(timestampMs)) return undefined
+    firstTimestampMs = Math.min(firstTimestampMs, timestampMs)
+    lastTimestampMs = Math.max(lastTimestampMs, timestampMs)
     records++
-    samples += record.values.size
+    samples++
+    for (let at = fieldsAt; at < timestampAt; at++) if (lines[at] === comma) samples++
+    from = end + 1
   }
-  const heatpumpId = tag("heatpump_id") ?? null
+  const heatpumpId = tags.get("heatpump_id") ?? null
   return { installationId, heatpumpId, model, version, firstTimestampMs, lastTimestampMs, records, samples }
 }
 
@@ -330,8 +219,16 @@ const gunzipped = (bytes: Buffer): Buffer | undefined => {
   }
 }
 
+/** Records may be a day ahead of the server, and its clock may have been set since. */
+const isPossible = (receivedAtMs: number, lastTimestampMs: number, nowMs: number) =>
+  receivedAtMs > lastTimestampMs - 2 * 86_400_000 && receivedAtMs <= nowMs
+
 /** The block in a payload; "damaged" when it looks like one and is not to be believed. */
-const blockIn = (payload: Buffer, columns: ReadonlyArray<Value>, id: number): SalvagedBlock | "drained" | "damaged" => {
+const blockIn = (
+  payload: Buffer,
+  columns: ReadonlyArray<Value>,
+  nowMs: number
+): SalvagedBlock | "drained" | "damaged" => {
   const bytesIn = ({ from, to }: Value) => payload.subarray(from, to)
   const gzippedLines = bytesIn(columns[linesColumn]!)
   if (gzippedLines.length === 0) return "drained"
@@ -340,38 +237,35 @@ const blockIn = (payload: Buffer, columns: ReadonlyArray<Value>, id: number): Sa
   if (lines === undefined || !createHash("sha256").update(lines).digest().equals(sha256)) return "damaged"
   const described = describeLines(lines)
   if (described === undefined) return "damaged"
-  const receivedAtMs = integerIn(payload, columns[receivedColumn]!)
-  return { ...described, id, receivedAtMs, sha256: Buffer.from(sha256), gzippedLines: Buffer.from(gzippedLines) }
+  const stated = integerIn(payload, columns[receivedColumn]!)
+  const { lastTimestampMs } = described
+  const receivedAtMs = isPossible(stated, lastTimestampMs, nowMs) ? stated : Math.min(lastTimestampMs, nowMs)
+  return { ...described, receivedAtMs, sha256, gzippedLines }
 }
 
-/** Every block that can be proved genuine, page by page. */
-export function* salvageBlocks(file: string): Generator<SalvagedBlock, SalvageResult> {
-  const pages = new Pages(file)
-  let blocks = 0
+/** Every block that can be proved genuine, page by page; then the number of rows that look like blocks and cannot be. */
+export function* salvageBlocks(file: string, nowMs: number): Generator<SalvagedBlock, number> {
+  const pages = new SqlitePages(file)
   let damagedRows = 0
   try {
-    const page = Buffer.alloc(pages.pageBytes)
-    const overflow = Buffer.alloc(pages.pageBytes)
-    for (let number = 1; number <= pages.count; number++) {
+    const page = Buffer.alloc(pageBytes)
+    const overflow = Buffer.alloc(pageBytes)
+    for (const number of pages.numbers()) {
       pages.read(number, page)
       for (const offset of cellsOf(page, number === 1 ? 100 : 0)) {
         const cell = new Varints(page, offset)
         const payloadBytes = cell.next()
-        const id = cell.next()
-        if (!(payloadBytes >= smallestRow && payloadBytes <= maxBlockBytes) || !Number.isSafeInteger(id)) continue
-        const isBlock = columnsOf(page.subarray(cell.at), payloadBytes) !== undefined
-        if (!isBlock) continue
+        const rowid = cell.next()
+        if (!(payloadBytes >= smallestRow && payloadBytes <= maxBlockBytes) || !Number.isSafeInteger(rowid)) continue
+        const columns = columnsOf(page.subarray(cell.at), payloadBytes)
+        if (columns === undefined) continue
         const payload = payloadOf(pages, page, cell.at, payloadBytes, overflow)
-        const columns = payload === undefined ? undefined : columnsOf(payload, payloadBytes)
-        const block = payload === undefined || columns === undefined ? "damaged" : blockIn(payload, columns, id)
+        const block = payload === undefined ? "damaged" : blockIn(payload, columns, nowMs)
         if (block === "damaged") damagedRows++
-        else if (block !== "drained") {
-          blocks++
-          yield block
-        }
+        else if (block !== "drained") yield block
       }
     }
-    return { blocks, damagedRows }
+    return damagedRows
   } finally {
     pages.close()
   }

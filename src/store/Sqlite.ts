@@ -27,27 +27,47 @@ export type Sqlite = Database.Database
 /** How long a statement waits, blocking everything, for another program that holds the file. */
 export const busyTimeoutMs = 1_000
 
-const pageBytes = 16_384
+/** Of every file of ours: it can only be chosen before the first table. */
+export const pageBytes = 16_384
+
+/** What remains of the log's file once it has been written back. */
+const logKeptBytes = 1_000_000
 
 /** Marks the file as ours: "HPTL". https://www.sqlite.org/pragma.html#pragma_application_id */
 const applicationId = 0x4850544c
 
-const HeaderRow = Schema.Struct({ applicationId: Schema.Number, version: Schema.Number, tables: Schema.Number })
-const decodeHeader = Schema.decodeUnknownSync(Schema.Tuple(HeaderRow))
-const headerQuery = `SELECT application_id AS applicationId, user_version AS version,
-  (SELECT count(*) FROM sqlite_schema) AS tables FROM pragma_application_id, pragma_user_version`
+const isInteger = Schema.is(Schema.Int)
 
-const migrate = (db: Sqlite): void => {
-  const [header] = decodeHeader(db.prepare(headerQuery).all())
-  if (header.tables > 0 && header.applicationId !== applicationId) throw new Error("it belongs to another program")
-  if (header.version > migrations.length) {
-    throw new Error(`it was written by a newer release (schema ${header.version}, this one knows ${migrations.length})`)
-  }
-  migrations.slice(header.version).forEach((step, i) => {
-    db.exec(`BEGIN IMMEDIATE; ${step}; PRAGMA application_id = ${applicationId};
-      PRAGMA user_version = ${header.version + i + 1}; COMMIT;`)
-  })
+/** The only number of the only row. */
+export const numberIn = (db: Sqlite, query: string): number => {
+  const number = Object.values(Object(db.prepare(query).all()[0]))[0]
+  if (!isInteger(number)) throw new Error(`BUG: ${query} gave no number`)
+  return number
 }
+
+/** Throws when a file with these two numbers in its header is not ours to touch. */
+export const refuseForeign = (application: number, version: number): void => {
+  if (application !== applicationId && application !== 0) throw new Error("it belongs to another program")
+  if (version > migrations.length && application === applicationId) {
+    throw new Error(`it was written by a newer release (schema ${version}, this one knows ${migrations.length})`)
+  }
+}
+
+/** The schema's version. */
+const identify = (db: Sqlite): number => {
+  const application = numberIn(db, "PRAGMA application_id")
+  const version = numberIn(db, "PRAGMA user_version")
+  refuseForeign(application, version)
+  const hasTables = numberIn(db, "SELECT count(*) FROM sqlite_schema") > 0
+  if (application === 0 && hasTables) throw new Error("it belongs to another program")
+  return version
+}
+
+const migrate = (db: Sqlite, version: number): void =>
+  migrations.slice(version).forEach((step, i) => {
+    db.exec(`BEGIN IMMEDIATE; ${step}; PRAGMA application_id = ${applicationId};
+      PRAGMA user_version = ${version + i + 1}; COMMIT;`)
+  })
 
 /**
  * A connection that found damage stays open to the end of the program: were it closed, SQLite would remove the log at its
@@ -67,14 +87,16 @@ const open = (file: string, { journalMode = "WAL", verify = () => {} }: OpenOpti
   try {
     db.pragma(`page_size = ${pageBytes}`)
     db.pragma("auto_vacuum = INCREMENTAL")
+    const version = identify(db)
     db.pragma(`journal_mode = ${journalMode}`)
     db.pragma("synchronous = FULL")
     db.pragma("secure_delete = ON")
     db.pragma("wal_autocheckpoint = 0")
+    db.pragma(`journal_size_limit = ${logKeptBytes}`)
     db.pragma("cache_size = -16000")
     chmodSync(file, 0o600)
     verify(db)
-    migrate(db)
+    migrate(db, version)
     return db
   } catch (error) {
     if (isDamage(error)) keptOpen.push(db)
@@ -139,11 +161,27 @@ export const transaction = <A>(db: Sqlite, body: () => A): A => {
   }
 }
 
-/** The file's content is not what SQLite wrote. */
+/** The file's content is not what SQLite wrote. The message names the damage. */
 export class Damaged extends Error {}
 
-export const isDamage = (error: unknown): boolean =>
-  error instanceof Damaged || (error instanceof Database.SqliteError && /^SQLITE_(CORRUPT|NOTADB)/.test(error.code))
+/** https://www.sqlite.org/rescode.html; the driver has names for few of the extended codes. */
+const resultCode = { corrupt: 11, full: 13, notADatabase: 26, readFailed: 266 } as const
+
+const resultCodeOf = (error: unknown): number =>
+  error instanceof Database.SqliteError ? (error.rawCode ?? Number.NaN) : Number.NaN
+
+/** An unreadable sector is damage too. */
+export const isDamage = (error: unknown): boolean => {
+  const code = resultCodeOf(error)
+  const primary = code & 0xff
+  return (
+    error instanceof Damaged ||
+    primary === resultCode.corrupt ||
+    primary === resultCode.notADatabase ||
+    code === resultCode.readFailed
+  )
+}
 
 export const isDiskFull = (error: unknown): boolean =>
-  error instanceof Database.SqliteError && (error.code === "SQLITE_FULL" || error.message.includes("ENOSPC"))
+  resultCodeOf(error) === resultCode.full ||
+  (error instanceof Error && (("code" in error && error.code === "ENOSPC") || error.message.includes("ENOSPC")))

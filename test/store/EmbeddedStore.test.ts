@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process"
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -12,6 +11,7 @@ import { DatabaseUnusable, openSqlite } from "../../src/store/Sqlite.js"
 import { Store, StoreFull } from "../../src/store/Store.js"
 import { blockOf } from "../support/blocks.js"
 import { makeJumpingClock } from "../support/clock.js"
+import { canMount, smallDisk } from "../support/smallDisk.js"
 import { installationOf, storeContract } from "../support/storeContract.js"
 
 const root = mkdtempSync(join(tmpdir(), "telemetry-store-"))
@@ -166,18 +166,8 @@ describe("the embedded store's file", () => {
     }
     const cases: ReadonlyArray<readonly [string, (file: string) => void]> = [
       ["when a newer release wrote it", newer],
-      ["when it is no database", (file) => writeFileSync(file, Buffer.alloc(100_000, "no database"))],
       ["when it is a directory", (file) => mkdirSync(file)],
-      ["when it is the database of another program", sqlite(`CREATE TABLE t (x); PRAGMA user_version = 1`)],
-      [
-        "when its first page is damaged",
-        (file) => {
-          sqlite("PRAGMA page_size = 16384; CREATE TABLE t (x); PRAGMA user_version = 1")(file)
-          const bytes = readFileSync(file)
-          bytes.fill(0xa5, 100)
-          writeFileSync(file, bytes)
-        }
-      ]
+      ["when it is the database of another program", sqlite(`CREATE TABLE t (x); PRAGMA user_version = 1`)]
     ]
     for (const [title, prepare] of cases) {
       it.live(title, () =>
@@ -191,22 +181,6 @@ describe("the embedded store's file", () => {
       )
     }
   })
-
-  it.live("fails a request, not the program, when a part of it is damaged", () =>
-    Effect.gen(function* () {
-      const directory = freshDirectory()
-      const { file } = options(directory)
-      yield* Effect.flatMap(blockAt(1, 5, [nowMs], 1500), append).pipe(opened(directory))
-      const bytes = readFileSync(file)
-      bytes.fill(0xa5, 16_384)
-      writeFileSync(file, bytes)
-      yield* Effect.gen(function* () {
-        for (const attempt of [Effect.asVoid(valuesOf(1)), Effect.asVoid(append(yield* blockAt(2, 5)))]) {
-          assert.strictEqual((yield* Effect.flip(attempt))._tag, "StoreError")
-        }
-      }).pipe(opened(directory))
-    })
-  )
 })
 
 describe("append and read of the embedded store", () => {
@@ -376,30 +350,6 @@ describe("a full disk", () => {
     }).pipe(opened(freshDirectory(), { minFreeDiskBytes: 2 ** 52 }))
   )
 
-  const mount = (directory: string) =>
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=8m", "tmpfs", directory], { stdio: "ignore" })
-  const unmount = (directory: string) => execFileSync("umount", ["--lazy", directory])
-  /** A disk of 8 MB for the life of the scope. */
-  const smallDisk = Effect.acquireRelease(
-    Effect.sync(() => {
-      const directory = freshDirectory()
-      mount(directory)
-      return directory
-    }),
-    (directory) => Effect.sync(() => unmount(directory))
-  )
-  const canMount = (() => {
-    try {
-      const directory = freshDirectory()
-      mount(directory)
-      unmount(directory)
-      return true
-    } catch {
-      process.stdout.write("a full disk: not tested, because mounting a small one needs privileges\n")
-      return false
-    }
-  })()
-
   const fillDisk = (stored: Array<number>) =>
     Effect.gen(function* () {
       for (let value = stored.length; ; value++) {
@@ -412,7 +362,7 @@ describe("a full disk", () => {
 
   it.runIf(canMount)("entirely: refuses, keeps what was acknowledged, goes on when there is room again", () =>
     Effect.gen(function* () {
-      const disk = yield* smallDisk
+      const disk = yield* smallDisk(freshDirectory())
       const ballast = join(disk, "ballast")
       writeFileSync(ballast, Buffer.alloc(2 * 1024 * 1024))
       const stored: Array<number> = []
@@ -435,7 +385,7 @@ describe("a full disk", () => {
 
   it.runIf(canMount)("loses nothing by a stop in the middle of it", () =>
     Effect.gen(function* () {
-      const disk = yield* smallDisk
+      const disk = yield* smallDisk(freshDirectory())
       const ballast = join(disk, "ballast")
       writeFileSync(ballast, Buffer.alloc(2 * 1024 * 1024))
       const stored: Array<number> = []

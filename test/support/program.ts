@@ -25,26 +25,45 @@ export interface RunningServer {
   readonly stop: (signal: NodeJS.Signals) => Promise<number | string>
 }
 
-/** `telemetry serve` on a free port; resolves once it listens, rejects when it ends before. */
-export const startServer = (environment: Environment): Promise<RunningServer> =>
-  new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [mainFile, "serve"], {
-      env: { ...inherited, AUTH_TOKEN: testToken, HOST: "127.0.0.1", PORT: "0", ...environment },
-      stdio: ["ignore", "ignore", "pipe"]
-    })
-    let log = ""
-    const ended = once(child, "exit").then(([code, signal]): number | string => code ?? signal)
-    const stop = (signal: NodeJS.Signals) => {
-      child.kill(signal)
-      return ended
-    }
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      log += text
-      const listening = /Listening on (http:\/\/[\d.]+:\d+)/.exec(log)
-      if (listening !== null) resolve({ child, pid: child.pid!, url: listening[1]!, log: () => log, ended, stop })
-    })
-    child.once("exit", (code, signal) => reject(new Error(`serve ended early (${code ?? signal}): ${log}`)))
+export interface SpawnedServer extends Omit<RunningServer, "url"> {
+  /** Resolves once the log matches, rejects when the program ends before. */
+  readonly logged: (pattern: RegExp) => Promise<RegExpExecArray>
+}
+
+/** `telemetry serve` on a free port, whether or not it ever listens. */
+export const spawnServer = (environment: Environment): SpawnedServer => {
+  const child = spawn(process.execPath, [mainFile, "serve"], {
+    env: { ...inherited, AUTH_TOKEN: testToken, HOST: "127.0.0.1", PORT: "0", ...environment },
+    stdio: ["ignore", "ignore", "pipe"]
   })
+  let log = ""
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    log += text
+  })
+  const ended = once(child, "exit").then(([code, signal]): number | string => code ?? signal)
+  const stop = (signal: NodeJS.Signals) => {
+    child.kill(signal)
+    return ended
+  }
+  const logged = (pattern: RegExp) =>
+    new Promise<RegExpExecArray>((resolve, reject) => {
+      const look = () => {
+        const found = pattern.exec(log)
+        if (found !== null) resolve(found)
+      }
+      look()
+      child.stderr.on("data", look)
+      child.once("close", (code, signal) => reject(new Error(`serve ended early (${code ?? signal}): ${log}`)))
+    })
+  return { child, pid: child.pid!, log: () => log, ended, stop, logged }
+}
+
+/** The same once it listens; rejects when it ends before. */
+export const startServer = async (environment: Environment): Promise<RunningServer> => {
+  const server = spawnServer(environment)
+  const [, url] = await server.logged(/Listening on (http:\/\/[\d.]+:\d+)/)
+  return { ...server, url: url! }
+}
 
 /** The same for the life of the scope, killed at its end whatever has happened. */
 export const serverProcess = (environment: Environment) =>

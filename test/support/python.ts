@@ -27,5 +27,8 @@ export const describeWithPython = (name: string, tests: () => void): void => {
         throw new Error(`No .venv here: ${command}`)
       })
     })
-  } else describe.skip(`${name} (skipped, no .venv here: ${command})`, tests)
+  } else {
+    process.stdout.write(`${name}: skipped, no .venv here. Make one: ${command}\n`)
+    describe.skip(name, tests)
+  }
 }

@@ -1,0 +1,117 @@
+/** What does the way through the collector cost, compared with writing the same lines straight into VictoriaMetrics? */
+import { mkdtempSync, rmSync } from "node:fs"
+import { Agent } from "node:http"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Effect } from "effect"
+import { makeBufferPool } from "../src/pipeline/ByteBuffer.js"
+import { submissionOf } from "../src/pipeline/Decode.js"
+import { writeLines } from "../src/pipeline/Encode.js"
+import { hasVictoriaMetrics } from "../test/support/realParts.js"
+import { type Database, runningDatabase } from "../test/support/victoriaMetrics.js"
+import { cpuSeconds, residentMb, send, startServer, submitTo, token } from "./server.js"
+import { type Result, recordedBatch, show, spread } from "./support.js"
+
+const batches = Number(process.env.BENCH_DATABASE_BATCHES ?? 60)
+const rounds = 5
+const connections = 4
+const yearMs = 365 * 86_400_000
+
+/** The same batch as from another home. */
+const asHome = (template: Buffer, number: number): Buffer => {
+  const body = Buffer.from(template)
+  const idAt = /"installation_id": "/.exec(body.subarray(0, 4_096).toString("latin1"))
+  body.write(number.toString(16).padStart(8, "0"), idAt!.index + idAt![0].length)
+  return body
+}
+
+/** The lines that the collector makes of a body. */
+const linesOf = (body: Buffer): Promise<Buffer> =>
+  Effect.gen(function* () {
+    const submission = yield* submissionOf(JSON.parse(body.toString()), Date.now(), yearMs)
+    return yield* makeBufferPool()((buffer) =>
+      Effect.sync(() => {
+        writeLines(buffer, submission, 0)
+        return Buffer.from(buffer.written())
+      })
+    )
+  }).pipe(Effect.runPromise)
+
+const inParallel = async (work: (i: number) => Promise<void>) => {
+  let next = 0
+  const client = async () => {
+    while (next < batches) await work(next++)
+  }
+  await Promise.all(Array.from({ length: connections }, client))
+}
+
+const journalOf = async (port: number) => {
+  const response = await fetch(`http://127.0.0.1:${port}/api/v1/status`, {
+    headers: { authorization: `Bearer ${token}` }
+  })
+  const { journal } = (await response.json()) as { readonly journal: { readonly waiting_blocks: number } }
+  return journal
+}
+
+const portOf = ({ url }: Database) => Number(new URL(url).port)
+
+export const run = async (): Promise<Result> => {
+  const question = `${batches} real batches of 500 records and 137 sensors into VictoriaMetrics on the same two cores`
+  const target = "through the collector ≥ 0.6 × straight to /write, and ≥ 4 × the reference's 0.5 M samples/s"
+  if (!hasVictoriaMetrics)
+    return { question, target, rows: [{ side: "not measured: victoria-metrics is not installed" }] }
+  const template = recordedBatch("flat_v1_500.json.gz")
+  const bodies = Array.from({ length: batches }, (_, i) => asHome(template, i))
+  const lines = await Promise.all(bodies.map(linesOf))
+  const samples = (batches * 500 * 137) / 1e6
+  const straight: Array<number> = []
+  const collected: Array<number> = []
+  const cpu: Array<number> = []
+  let residentMax = 0
+  for (let round = 0; round < rounds; round++) {
+    // Both sides start with an empty database.
+    await withDatabase(async (database) => {
+      const agent = new Agent({ keepAlive: true, maxSockets: connections })
+      const start = performance.now()
+      await inParallel((i) => send(portOf(database), agent, "/write?precision=ms", lines[i]!))
+      straight.push((samples / (performance.now() - start)) * 1000)
+      agent.destroy()
+    })
+    await withDatabase(async (database) => {
+      const dataDir = mkdtempSync(join(tmpdir(), "telemetry-bench-"))
+      const { child, port } = await startServer({ DATA_DIR: dataDir, VM_WRITE_URL: database.url })
+      const agent = new Agent({ keepAlive: true, maxSockets: connections })
+      const cpuStart = cpuSeconds(child.pid!)
+      const start = performance.now()
+      await inParallel((i) => submitTo(port, agent, bodies[i]!))
+      while ((await journalOf(port)).waiting_blocks > 0) await new Promise((resolve) => setTimeout(resolve, 10))
+      collected.push((samples / (performance.now() - start)) * 1000)
+      cpu.push(((cpuSeconds(child.pid!) - cpuStart) * 1000) / batches)
+      residentMax = Math.max(residentMax, residentMb(child.pid!))
+      agent.destroy()
+      child.kill("SIGTERM")
+      await new Promise((resolve) => child.once("exit", resolve))
+      rmSync(dataDir, { recursive: true })
+    })
+  }
+  const ratios = collected.map((value, i) => value / straight[i]!)
+  return {
+    question,
+    target,
+    rows: [
+      { side: "straight to /write, M samples/s", value: show(spread(straight)) },
+      { side: "through the collector until all is written, M samples/s", value: show(spread(collected)) },
+      { side: "ratio", value: show(spread(ratios)) },
+      { side: "times the reference server", value: show(spread(collected.map((value) => value / 0.5))) },
+      { side: "collector's CPU ms per batch", value: show(spread(cpu)) },
+      { side: "collector's resident MB at the end", value: Math.round(residentMax) }
+    ]
+  }
+}
+
+const withDatabase = (body: (database: Database) => Promise<void>): Promise<void> =>
+  runningDatabase().pipe(
+    Effect.flatMap((database) => Effect.promise(() => body(database))),
+    Effect.scoped,
+    Effect.runPromise
+  )

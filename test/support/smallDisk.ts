@@ -1,0 +1,35 @@
+/** A disk of 8 MB, to be filled. */
+import { execFileSync } from "node:child_process"
+import { mkdtempSync, rmdirSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Effect } from "effect"
+
+const mount = (directory: string) =>
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=8m", "tmpfs", directory], { stdio: "ignore" })
+const unmount = (directory: string) => execFileSync("umount", ["--lazy", directory])
+
+/** Mounted on `directory` for the life of the scope. */
+export const smallDisk = (directory: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      mount(directory)
+      return directory
+    }),
+    () => Effect.sync(() => unmount(directory))
+  )
+
+/** Mounting needs privileges; says so where there are none. */
+export const canMount = (() => {
+  const directory = mkdtempSync(join(tmpdir(), "telemetry-mount-"))
+  try {
+    mount(directory)
+    unmount(directory)
+    return true
+  } catch {
+    process.stdout.write("a full disk: not tested, because mounting a small one needs privileges\n")
+    return false
+  } finally {
+    rmdirSync(directory)
+  }
+})()
