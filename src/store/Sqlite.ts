@@ -125,10 +125,9 @@ const openToRead = (file: string): Sqlite => {
   const db = new Database(file, { timeout: busyTimeoutMs })
   try {
     db.pragma("query_only = ON")
-    const [header] = decodeHeader(db.prepare(headerQuery).all())
-    if (header.applicationId !== applicationId) throw new Error("it belongs to another program")
-    if (header.version !== migrations.length) {
-      throw new Error(`its schema is ${header.version}, this release reads ${migrations.length}; serve migrates it`)
+    const version = identify(db)
+    if (version < migrations.length) {
+      throw new Error(`its schema is ${version}, this release reads ${migrations.length}; serve brings it up to date`)
     }
     return db
   } catch (error) {

@@ -18,14 +18,14 @@ const options: TrainOptions = {
   model: "AERO SLM",
   range: { fromMs: 0, untilMs: startMs + 100 * dayMs },
   minInstallations: 5,
-  minPoints: 5_000,
+  minPoints: 4_000,
   seed: 42
 }
 const directory = mkdtempSync(join(tmpdir(), "telemetry-trainer-"))
 afterAll(() => rmSync(directory, { recursive: true }))
 
 const clean = Array.from({ length: 5 }, (_, home) =>
-  simulateHome({ seed: 21, home, startMs, days: 5, cadenceMinutes: 4 })
+  simulateHome({ seed: 21, home, startMs, days: 5, cadenceMinutes: 5 })
 )
 const dirty = clean.map((home, i) => soil(home, { seed: i }))
 const linesOf = (homes: ReadonlyArray<SimulatedHome>) =>
@@ -77,7 +77,7 @@ describe("train", () => {
       const sentence = yield* refusal(lines)
       assert.match(
         sentence,
-        /^not enough data of AERO_SLM: 2 of 5 installations, 3,\d{3} of 5,000 points; known models: AERO_SLM \(2\), OTHER \(1\)$/
+        /^not enough data of AERO_SLM: 2 of 5 installations, 2,\d{3} of 4,000 points; known models: AERO_SLM \(2\), OTHER \(1\)$/
       )
       assert.match(
         yield* refusal(lines, { model: "aero slim" }),
@@ -87,13 +87,13 @@ describe("train", () => {
       // Outside of the range there are installations, but no records.
       assert.match(
         yield* refusal(lines, { range: { fromMs: startMs + 90 * dayMs, untilMs: startMs + 91 * dayMs } }),
-        /0 of 5 installations, 0 of 5,000 points/
+        /0 of 5 installations, 0 of 4,000 points/
       )
       const noStatus = dirty.map((home) => ({
         ...home,
         columns: new Map([...home.columns].filter(([name]) => name !== statusSensor))
       }))
-      assert.match(yield* refusal(linesOf(noStatus)), /0 of 5 installations, 0 of 5,000 points/)
+      assert.match(yield* refusal(linesOf(noStatus)), /0 of 5 installations, 0 of 4,000 points/)
       assert.match(
         yield* refusal(
           linesOf(
