@@ -1,16 +1,22 @@
 import { Command, Options } from "@effect/cli"
 import { FileSystem, Path } from "@effect/platform"
 import { Clock, Console, Duration, Effect, Layer, Option } from "effect"
+import { metricsJson } from "../src/artifact/Metrics.js"
+import { modelCard } from "../src/artifact/ModelCard.js"
 import { modelJson } from "../src/artifact/ModelJson.js"
 import { checkOutput, writeOutput } from "../src/artifact/ModelOutput.js"
 import { writeModel } from "../src/artifact/RiverPickle.js"
+import type { Model } from "../src/artifact/RiverPipeline.js"
+import { readModel } from "../src/artifact/RiverReader.js"
 import { canonicalModel, isModelName } from "../src/domain/ModelName.js"
 import { SettingInvalid } from "../src/Secrets.js"
 import * as Settings from "../src/Settings.js"
 import type { Dataset } from "../src/training/Dataset.js"
 import { openEmbeddedDataset } from "../src/training/EmbeddedDataset.js"
+import { fileDifference } from "../src/training/FileCheck.js"
 import { openFileDataset } from "../src/training/FileDataset.js"
-import { train as trainModel } from "../src/training/Trainer.js"
+import { failedCriteria } from "../src/training/Gate.js"
+import { judge, trainedOf } from "../src/training/Judgement.js"
 import { metadataOf, summaryLines, summaryMarkdown } from "../src/training/TrainingReport.js"
 import { makeVictoriaMetricsDataset } from "../src/training/VictoriaMetricsDataset.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
@@ -47,6 +53,17 @@ const seed = Options.integer("seed").pipe(
   Options.withDescription("Another seed gives another model of the same data"),
   Options.withDefault(42)
 )
+const gate = Options.boolean("gate", { negationNames: ["no-gate"], ifPresent: true }).pipe(
+  Options.withDescription("Write no model that fails a criterion; --no-gate writes it and says so in its card"),
+  Options.withDefault(true)
+)
+const champion = Options.text("champion").pipe(
+  Options.withDescription("Model file that the new one must not be worse than; the one at --output by default"),
+  Options.optional
+)
+const evaluateOnly = Options.boolean("evaluate-only").pipe(
+  Options.withDescription("Train nothing: judge the champion on the data that there are")
+)
 const quiet = Options.boolean("quiet").pipe(Options.withAlias("q"), Options.withDescription("Show no progress"))
 const json = Options.boolean("json").pipe(Options.withDescription("Print the result as JSON"))
 
@@ -79,8 +96,32 @@ const outputFiles = Effect.fn("train.outputFiles")(function* (file: string) {
     directory: path.dirname(path.resolve(file)),
     pickle: name,
     json: `${stem}.json`,
-    metadata: `${stem}_metadata.json`
+    metadata: `${stem}_metadata.json`,
+    // A model that is refused leaves the champion's files alone.
+    card: (isRefused: boolean) => `${stem}${isRefused ? "_refused" : ""}_card`,
+    metrics: (isRefused: boolean) =>
+      `${isRefused ? `${stem}_refused_` : stem === "model" ? "" : `${stem}_`}metrics.json`
   }
+})
+
+/** A model file of this program; none when there is no such file and nobody asked for it. */
+const readChampion = Effect.fn("train.readChampion")(function* (asked: Option.Option<string>, output: string) {
+  const fs = yield* FileSystem.FileSystem
+  const file = Option.getOrElse(asked, () => output)
+  const unreadable = (reason: string) =>
+    new SettingInvalid({ setting: "--champion", reason: `${file} cannot be compared with: ${reason}` })
+  if (Option.isNone(asked) && !(yield* fs.exists(file))) return undefined
+  const bytes = yield* Effect.mapError(fs.readFile(file), ({ message }) => unreadable(message))
+  const model: Model | undefined = yield* readModel(Buffer.from(bytes)).pipe(
+    Effect.mapError(({ message }) => unreadable(message)),
+    Effect.catchAll((error) =>
+      // What lies at --output by chance, a model of another program say, is no champion.
+      Option.isSome(asked)
+        ? Effect.fail(error)
+        : Effect.as(Effect.logWarning(`${file} will be replaced without a comparison: ${error.message}`), undefined)
+    )
+  )
+  return model
 })
 
 const positive = (option: string, value: number) =>
@@ -88,7 +129,7 @@ const positive = (option: string, value: number) =>
 
 export const train = Command.make(
   "train",
-  { model, from, days, minInstallations, minPoints, output, seed, quiet, json, dataDir },
+  { model, from, days, minInstallations, minPoints, output, seed, gate, champion, evaluateOnly, quiet, json, dataDir },
   (options) =>
     Effect.gen(function* () {
       const path = yield* Path.Path
@@ -122,20 +163,70 @@ export const train = Command.make(
         },
         days
       }
+      const champion = yield* readChampion(options.champion, file)
+      if (options.evaluateOnly && champion === undefined) {
+        return yield* new SettingInvalid({ setting: "--champion", reason: `there is no model at ${file} to judge` })
+      }
       const progress = options.quiet ? noProgress : yield* trainingProgress
-      const trained = yield* trainModel(dataset, trainOptions, progress.report).pipe(
+      const judgement = yield* judge(
+        dataset,
+        trainOptions,
+        { champion, evaluateOnly: options.evaluateOnly },
+        progress.report
+      ).pipe(
         Effect.ensuring(progress.end),
         Effect.catchTag("NotEnoughData", ({ message }) => new ProgramFailure({ code: ExitCode.notEnoughData, message }))
       )
-
-      const pickle = writeModel(trained.model)
+      const trained = trainedOf(judgement)
+      const judged = options.evaluateOnly ? champion! : trained.model
+      const pickle = writeModel(judged)
+      const failed = failedCriteria({
+        challenger: judgement.evaluations[0]!,
+        model: judged,
+        champion: options.evaluateOnly ? undefined : judgement.champion,
+        meanAbsoluteZ: judgement.meanAbsoluteZ,
+        installations: trained.sample.installations.length,
+        minInstallations: options.minInstallations,
+        points: trained.sample.recordsByMode.reduce((sum, n) => sum + n, 0),
+        minPoints: options.minPoints,
+        fileDifference: fileDifference(judged, pickle, options.seed)
+      })
+      const isRefused = failed.length > 0 && options.gate && !options.evaluateOnly
+      const versions = { telemetry: version, river: "0.23.0" }
+      const name = canonicalModel(options.model)
+      const card = modelCard({
+        model: name,
+        judgement,
+        evaluation: judgement.evaluations[0]!,
+        failedCriteria: failed,
+        isGated: options.gate,
+        seed: options.seed,
+        versions
+      })
       const createdMs = yield* Clock.currentTimeMillis
       const metadata = metadataOf(trained, trainOptions, { source: dataset.source, version, createdMs, pickle })
       yield* writeOutput(files.directory, [
-        { name: files.json, content: modelJson(trained.model) },
-        { name: files.metadata, content: `${JSON.stringify(metadata, null, 2)}\n` },
-        { name: files.pickle, content: pickle }
+        { name: `${files.card(isRefused)}.md`, content: card.markdown },
+        { name: `${files.card(isRefused)}.html`, content: card.html },
+        {
+          name: files.metrics(isRefused),
+          content: metricsJson(judgement, failed, { model: name, seed: options.seed, versions })
+        },
+        ...(isRefused || options.evaluateOnly
+          ? []
+          : [
+              { name: files.json, content: modelJson(trained.model) },
+              { name: files.metadata, content: `${JSON.stringify(metadata, null, 2)}\n` },
+              { name: files.pickle, content: pickle }
+            ])
       ])
+      if (isRefused) {
+        const left = champion === undefined ? "no model was written" : `the model at ${file} stays`
+        return yield* new ProgramFailure({
+          code: ExitCode.notEnoughData,
+          message: `the model was refused and ${left} (see ${path.join(files.directory, `${files.card(true)}.md`)}): ${failed.join("; ")}`
+        })
+      }
 
       const summaryFile = yield* Settings.stepSummaryFile
       if (summaryFile !== "") {
@@ -144,12 +235,36 @@ export const train = Command.make(
           .writeFileString(summaryFile, summaryMarkdown(metadata), { flag: "a" })
           .pipe(Effect.catchAll((error) => Effect.logWarning("cannot write the step's summary", error)))
       }
-      const written = path.join(files.directory, files.pickle)
+      const { overall } = judgement.evaluations[0]!
+      const judgedLines: ReadonlyArray<readonly [string, string]> = [
+        [
+          "Judged",
+          `${(overall.caught.share.value * 100).toFixed(0)} % of ${overall.caught.episodes} faults noticed, ${overall.falseAlarmsPerWeek.value.toFixed(2)} false alarms per installation-week, on ${judgement.evaluations[0]!.installations} heat pumps not fitted`
+        ],
+        ...failed.map((criterion) => ["Fails", criterion] as const),
+        ...judgement.training.warnings.map((warning) => ["Note", warning] as const)
+      ]
+      const written = path.join(files.directory, options.evaluateOnly ? `${files.card(false)}.html` : files.pickle)
+      const size = options.evaluateOnly ? "" : `, ${(pickle.length / 1e6).toFixed(1)} MB`
       yield* Console.log(
         options.json
-          ? JSON.stringify({ output: written, bytes: pickle.length, ...metadata }, null, 2)
-          : [...summaryLines(metadata), ["Written", `${written}, ${(pickle.length / 1e6).toFixed(1)} MB`] as const]
-              .map(([name, text]) => `${name.padEnd(10)}${text}`)
+          ? JSON.stringify(
+              {
+                output: written,
+                bytes: pickle.length,
+                failed_criteria: failed,
+                warnings: judgement.training.warnings,
+                ...metadata
+              },
+              null,
+              2
+            )
+          : [
+              ...(options.evaluateOnly ? [] : summaryLines(metadata)),
+              ...judgedLines,
+              ["Written", `${written}${size}`] as const
+            ]
+              .map(([label, text]) => `${label.padEnd(10)}${text}`)
               .join("\n")
       )
     }).pipe(Effect.scoped)

@@ -17,7 +17,6 @@ export interface CardInput {
   /** Sentences; none when the model may be published. */
   readonly failedCriteria: ReadonlyArray<string>
   readonly isGated: boolean
-  readonly days: number
   readonly seed: number
   readonly versions: Readonly<Record<string, string>>
 }

@@ -165,3 +165,7 @@ export const neverAlarming = (scaler: StandardScalerStep): RiverPipeline => ({
     trees: [{ split: [], threshold: [], lMass: [0], rMass: [0.95 * endlessWindow] }]
   }
 })
+
+/** Whether a pipeline is one of `neverAlarming`. */
+export const neverAlarms = ({ detector }: RiverPipeline): boolean =>
+  detector.height === 0 && detector.trees.length === 1

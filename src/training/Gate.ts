@@ -2,6 +2,7 @@
  * Whether a model may be published. Every criterion that fails becomes a sentence with its figures; none failing, the
  * challenger replaces the champion.
  */
+import { type Model, neverAlarms } from "../artifact/RiverPipeline.js"
 import { type Mode, modes } from "../domain/Mode.js"
 import type { Evaluation, ModeFigures } from "./Evaluation.js"
 import { faultKinds } from "./Faults.js"
@@ -15,6 +16,8 @@ export const slackKindRocAuc = 0.05
 
 export interface GateInput {
   readonly challenger: Evaluation
+  /** The challenger itself: a mode that it is made never to alarm in is not judged. */
+  readonly model: Model
   /** Scored again, on the same homes and episodes. */
   readonly champion: Evaluation | undefined
   readonly meanAbsoluteZ: Evaluation
@@ -79,7 +82,14 @@ export const failedCriteria = (input: GateInput): ReadonlyArray<string> => {
     failed.push(`${input.installations} installations, ${input.minInstallations} are needed`)
   }
   if (input.points < input.minPoints) failed.push(`${input.points} records, ${input.minPoints} are needed`)
-  const evaluated = modes.filter((mode) => challenger.byMode[mode].notEvaluated === undefined)
+  const silent = modes.filter((mode) => neverAlarms(input.model[mode]))
+  const evaluated = modes.filter((mode) => challenger.byMode[mode].notEvaluated === undefined && !silent.includes(mode))
+  for (const mode of silent) {
+    const best = champion?.byMode[mode]
+    if (best !== undefined && best.notEvaluated === undefined && best.caught.caught > 0) {
+      failed.push(`${mode}: never alarms, the champion caught ${best.caught.caught} of ${best.caught.episodes} faults`)
+    }
+  }
   if (evaluated.length === 0) {
     failed.push("no mode could be evaluated: too few records of homes that were not fitted")
   }

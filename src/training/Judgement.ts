@@ -12,6 +12,7 @@
  */
 import { Effect } from "effect"
 import type { Model } from "../artifact/RiverPipeline.js"
+import { type Mode, modes } from "../domain/Mode.js"
 import { anchors, meanAbsoluteZName } from "./Anchors.js"
 import type { Dataset } from "./Dataset.js"
 import { type Evaluation, evaluate } from "./Evaluation.js"
@@ -24,8 +25,7 @@ import { chooseSensors, type ResidualTraining, trainResidual } from "./ResidualT
 import { riverCandidate } from "./RiverCandidate.js"
 import { fieldsOf } from "./ServiceLoop.js"
 import { type Split, splitByInstallation } from "./Split.js"
-import type { TrainOptions } from "./Trainer.js"
-import { readTrainable, trainWhitened } from "./Trainer.js"
+import { readTrainable, type Trained, type TrainOptions, trainWhitened } from "./Trainer.js"
 import { type Candidate, type HomeTrial, type TrialOptions, tryHome } from "./Trial.js"
 
 export const challengerName = "residual model"
@@ -179,3 +179,18 @@ export const judge = Effect.fn("Judgement.judge")(function* (
   }
   return judgement
 })
+
+/** The training without its judgement, as metadata tell of it. */
+export const trainedOf = ({ sample, training }: Judgement): Trained => {
+  const mode = (name: Mode) => ({
+    records: sample.recordsByMode[modes.indexOf(name)]!,
+    rows: training.byMode[name].records,
+    untrainedBecause: training.byMode[name].untrainedBecause
+  })
+  return {
+    model: training.model,
+    features: training.choice.sensors,
+    sample,
+    byMode: { heating: mode("heating"), cooling: mode("cooling"), water: mode("water"), standby: mode("standby") }
+  }
+}

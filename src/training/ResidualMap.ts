@@ -44,7 +44,9 @@ const productNames: ReadonlyArray<readonly [string, string]> = [
 const ridge = 0.003
 const trimRidge = 1e-4
 const trimmedShare = 0.01
-const smallestVariance = 1e-6
+/** What loggers resolve, K and kW. A residual is not taken to be finer than half of that, a sensor that stands still in a
+ * mode not to move by less: or rounding would look like a fault. */
+const resolution = (sensor: string): number => (sensor.startsWith("power_") ? 0.02 : 0.1)
 /** Values of a fleet's sensor of which the median is taken. */
 const medianSample = 100_000
 /** The same for one home. */
@@ -176,7 +178,8 @@ const residualWeights = (covariance: Float64Array, map: Omit<ResidualMap, "weigh
     for (let a = 0; a < width; a++) {
       for (let e = 0; e < width; e++) variance += direction[a]! * covariance[a * width + e]! * direction[e]!
     }
-    const scale = 1 / Math.sqrt(Math.max(variance, smallestVariance))
+    const finest = resolution(map.sensors[j]!) / 2 / map.deviation[j]!
+    const scale = 1 / Math.sqrt(Math.max(variance, finest ** 2))
     for (let a = 0; a < width; a++) weights[a * d + j] = direction[a]! * scale
   }
   return weights
@@ -191,7 +194,8 @@ export const fitResidualMap = (sensors: ReadonlyArray<string>, homes: ReadonlyAr
     const sample = sampleOf(homes, d, j)
     mean[j] = quantile(sample, 0.5)
     const average = sample.reduce((sum, x) => sum + x, 0) / sample.length
-    deviation[j] = Math.sqrt(sample.reduce((sum, x) => sum + (x - average) ** 2, 0) / sample.length) + 1e-6
+    const variance = sample.reduce((sum, x) => sum + (x - average) ** 2, 0) / sample.length
+    deviation[j] = Math.max(Math.sqrt(variance), resolution(sensors[j]!))
   }
   const products = productNames.flatMap(([a, b]) => {
     const left = sensors.indexOf(a)

@@ -15,7 +15,8 @@ export const memoryDataset = (model: string, homes: ReadonlyArray<HomeRecords>):
         const home = byId.get(installationId)
         if (home === undefined) return []
         const isOutside = (timeMs: number) => timeMs < fromMs || timeMs >= untilMs
-        if (home.timestampsMs.some(isOutside)) throw new Error("the tests' fleets lie within the range that they ask for")
+        if (home.timestampsMs.some(isOutside))
+          throw new Error("the tests' fleets lie within the range that they ask for")
         const columns = new Map([...home.columns].filter(([name]) => sensors.has(name)))
         return [{ installationId, heatpumpId: undefined, timestampsMs: home.timestampsMs, columns }]
       })
