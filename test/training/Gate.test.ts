@@ -102,7 +102,10 @@ describe("Gate", () => {
 
   it("refuses a scorer that says the same of everything, low or high", () => {
     assert.match(failed("constant 0.05"), /heating: mean ROC-AUC of the faults 0\.500, at least 0\.8 is needed/)
-    assert.match(failed("constant 0.9"), /heating: in alarm \d+\.\d\d % of the time on clean data, at most 0\.10 % is allowed/)
+    assert.match(
+      failed("constant 0.9"),
+      /heating: in alarm \d+\.\d\d % of the time on clean data, at most 0\.10 % is allowed/
+    )
     assert.match(failed("constant 0.9"), /false alarms per installation-week, at most 0\.5 are allowed/)
   })
 
