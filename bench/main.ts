@@ -2,13 +2,22 @@
 import { writeFileSync } from "node:fs"
 import { run as body } from "./body.js"
 import { run as database } from "./database.js"
+import { run as evaluation } from "./evaluation.js"
 import { run as memory } from "./memory.js"
 import { run as pipeline } from "./pipeline.js"
 import { machine, type Result } from "./support.js"
 import { run as train } from "./train.js"
 import { run as trees } from "./trees.js"
 
-const benchmarks: Readonly<Record<string, () => Promise<Result>>> = { pipeline, body, memory, database, trees, train }
+const benchmarks: Readonly<Record<string, () => Promise<Result>>> = {
+  pipeline,
+  body,
+  memory,
+  database,
+  trees,
+  train,
+  evaluation
+}
 const asked = process.argv.slice(2)
 const results: Record<string, Result> = {}
 

@@ -34,7 +34,7 @@ const title = (text: string) => `${text[0]!.toUpperCase()}${text.slice(1)}`
 const keySentence = ({ evaluation, failedCriteria, isGated }: CardInput): string => {
   const { caught, falseAlarmsPerWeek } = evaluation.overall
   const weeks = falseAlarmsPerWeek.value === 0 ? "none" : `one every ${fixed(1 / falseAlarmsPerWeek.value, 1)} weeks`
-  const trial = `Tried on ${evaluation.installations} heat pumps that it had never seen, the model noticed ${percent(caught.share.value)} of the faults put into their data, half of those within ${minutes(caught.medianDelayMinutes)}, and raised ${fixed(falseAlarmsPerWeek.value, 2)} false alarms per installation and week (${weeks}).`
+  const trial = `Tried on ${evaluation.installations} ${evaluation.installations === 1 ? "heat pump" : "heat pumps"} that it had never seen, the model noticed ${percent(caught.share.value)} of the faults put into their data, half of those within ${minutes(caught.medianDelayMinutes)}, and raised ${fixed(falseAlarmsPerWeek.value, 2)} false alarms per installation and week (${weeks}).`
   if (failedCriteria.length === 0) return `${trial} It meets every criterion for publication.`
   return isGated
     ? `${trial} It was NOT published: ${failedCriteria.length} of the criteria below failed.`
@@ -236,8 +236,9 @@ const blocksOf = (input: CardInput): ReadonlyArray<Block> => {
         const hasBounds = modes.every((mode) => other.byMode[mode].isFiniteInUnitRange)
         return [
           other.name,
-          interval(other.byMode.heating.rocAuc, 3),
-          interval(other.byMode.water.rocAuc, 3),
+          ...(["heating", "water"] as const).map((mode) =>
+            other.byMode[mode].notEvaluated === undefined ? interval(other.byMode[mode].rocAuc, 3) : "–"
+          ),
           hasBounds ? percentInterval(other.overall.caught.share) : "no threshold",
           hasBounds ? interval(other.overall.falseAlarmsPerWeek, 2) : "no threshold"
         ]

@@ -40,7 +40,7 @@ const fewestSensors = 4
 /** Of a home in a mode, to be fitted. */
 const fewestRecords = 100
 const fewestModeRecords = 1_000
-const fewestMedianRecords = 500
+const fewestMedianRecords = 200
 const fewestDays = 2
 export const enoughHomes = 12
 export const enoughDays = 20
@@ -144,7 +144,7 @@ const fitMode = (mode: Mode, sensors: ReadonlyArray<string>, all: ReadonlyArray<
     },
     warnings: isShort
       ? [
-          `${mode}: ${homes.length} heat pumps of ${days.toFixed(0)} days were fitted; below ${enoughHomes} and ${enoughDays} days the threshold is uncertain and was raised by ${Math.round((widening - 1) * 100)} %`
+          `${mode}: ${homes.length} ${homes.length === 1 ? "heat pump" : "heat pumps"} of ${days.toFixed(0)} days fitted; below ${enoughHomes} heat pumps or ${enoughDays} days the threshold is uncertain and was raised by ${Math.round((widening - 1) * 100)} %`
         ]
       : []
   }

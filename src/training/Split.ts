@@ -13,8 +13,8 @@ export interface Split {
 }
 
 const fewestForCut = 5
-const fitShare = 0.6
-const calibrateShare = 0.2
+/** To calibrate, and again to test. */
+const heldBackShare = 0.2
 
 /** In an order that only the seed and the names decide. */
 export const seededOrder = (names: ReadonlyArray<string>, seed: number): ReadonlyArray<string> =>
@@ -33,9 +33,7 @@ export const splitByInstallation = (installationIds: ReadonlyArray<string>, seed
       return { fit: others, calibrate: [], test: [one] }
     })
   }
-  const calibrate = Math.max(1, Math.round(calibrateShare * order.length))
-  const fit = Math.min(Math.round(fitShare * order.length), order.length - 1 - calibrate)
-  return [
-    { fit: order.slice(0, fit), calibrate: order.slice(fit, fit + calibrate), test: order.slice(fit + calibrate) }
-  ]
+  const fifth = Math.round(heldBackShare * order.length)
+  const fit = order.length - 2 * fifth
+  return [{ fit: order.slice(0, fit), calibrate: order.slice(fit, fit + fifth), test: order.slice(fit + fifth) }]
 }

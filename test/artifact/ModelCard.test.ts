@@ -61,7 +61,7 @@ describe("ModelCard", () => {
     const [, first] = markdown.split("\n\n")
     assert.match(
       first!,
-      /^Tried on 1 heat pumps that it had never seen, the model noticed \d+ % of the faults .* false alarms per installation and week/
+      /^Tried on 1 heat pump that it had never seen, the model noticed \d+ % of the faults .* false alarms per installation and week/
     )
     for (const kind of faultKinds) assert.include(markdown.toLowerCase(), kind.toLowerCase())
     for (const sensor of judgement.training.choice.sensors) assert.include(markdown, sensor)

@@ -124,7 +124,7 @@ describe("ResidualTraining", () => {
 
   it("widens the threshold and warns below 12 homes or 20 days", () => {
     assert.closeTo(training.byMode.heating.threshold!, fitted.threshold * widening, 1e-9)
-    assert.isTrue(hasWarning(/heating: 6 heat pumps of 3 days .* raised by 30 %/))
+    assert.isTrue(hasWarning(/heating: 6 heat pumps of 3 days fitted.* raised by 30 %/))
   })
 
   it("says which weather it has seen", () => {
