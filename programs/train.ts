@@ -53,9 +53,8 @@ const seed = Options.integer("seed").pipe(
   Options.withDescription("Another seed gives another model of the same data"),
   Options.withDefault(42)
 )
-const gate = Options.boolean("gate", { negationNames: ["no-gate"], ifPresent: true }).pipe(
-  Options.withDescription("Write no model that fails a criterion; --no-gate writes it and says so in its card"),
-  Options.withDefault(true)
+const noGate = Options.boolean("no-gate", { negationNames: ["gate"] }).pipe(
+  Options.withDescription("Write the model even if it fails a criterion, and say so in its card; --gate is the default")
 )
 const champion = Options.text("champion").pipe(
   Options.withDescription("Model file that the new one must not be worse than; the one at --output by default"),
@@ -129,7 +128,21 @@ const positive = (option: string, value: number) =>
 
 export const train = Command.make(
   "train",
-  { model, from, days, minInstallations, minPoints, output, seed, gate, champion, evaluateOnly, quiet, json, dataDir },
+  {
+    model,
+    from,
+    days,
+    minInstallations,
+    minPoints,
+    output,
+    seed,
+    noGate,
+    champion,
+    evaluateOnly,
+    quiet,
+    json,
+    dataDir
+  },
   (options) =>
     Effect.gen(function* () {
       const path = yield* Path.Path
@@ -191,7 +204,7 @@ export const train = Command.make(
         minPoints: options.minPoints,
         fileDifference: fileDifference(judged, pickle, options.seed)
       })
-      const isRefused = failed.length > 0 && options.gate && !options.evaluateOnly
+      const isRefused = failed.length > 0 && !options.noGate && !options.evaluateOnly
       const versions = { telemetry: version, river: "0.23.0" }
       const name = canonicalModel(options.model)
       const card = modelCard({
@@ -199,7 +212,7 @@ export const train = Command.make(
         judgement,
         evaluation: judgement.evaluations[0]!,
         failedCriteria: failed,
-        isGated: options.gate,
+        isGated: !options.noGate,
         seed: options.seed,
         versions
       })

@@ -8,7 +8,7 @@
  *
  * u = residuals (`ResidualMap`); G = [y, r] of a home (`HomeReplay`); S = mean over G's columns of (G_c / g_c)², g_c the
  * column's robust scale. An alarm is three sightings in a row with S ≥ θ; θ is the smallest with at most
- * `targetAlarmsPerWeek` alarms per installation-week on homes that were not fitted (four folds by home; by time when
+ * `targetAlarmsPerWeek` alarms per installation-week, and 0.05 % of the time in alarm, on homes that were not fitted (four folds by home; by time when
  * there is one home only), no home counting for more than three, plus 20 %.
  *
  * A single record far beyond the usual, a glitch within the physical range, does not enter the rolling mean: it would
@@ -21,15 +21,17 @@
  * Input: records once a minute, one home at a time at equal weight. Cost: about 5 s per million records, folds included.
  */
 import type { Mode } from "../domain/Mode.js"
-import { type HomePrior, HomeReplay, sightingsPerRecord } from "./HomeReplay.js"
+import { type HomePrior, HomeReplay } from "./HomeReplay.js"
 import type { ModeRecords } from "./ModeRecords.js"
 import { MagnitudeHistogram, quantile, quantileOfSorted } from "./Quantile.js"
 import { fitResidualMap, type ResidualMap, residualsOf } from "./ResidualMap.js"
-import { alarmCount, cooldownMs } from "./ServiceLoop.js"
+import { alarmCount, cooldownMs, lookBackMs, pollMs } from "./ServiceLoop.js"
 
 export interface ResidualModel {
   readonly map: ResidualMap
   readonly prior: HomePrior
+  /** How often the service sees each record: twice when loggers write once a minute. */
+  readonly sightingsPerRecord: number
   /** Of the rolling mean, in sightings. */
   readonly windowSightings: number
   /** Per residual as scaled for a home: what lies beyond does not enter the rolling mean. */
@@ -42,14 +44,27 @@ export interface ResidualModel {
 
 /** A fresh home raises 1.5 to 6 times as many as the calibration homes; the promise is 0.5 for all modes together. */
 export const targetAlarmsPerWeek = 0.1
-/** A home counts for no more alarms than this, or one odd home would deafen the model for all the others. */
+/** Of the time in a mode: half of what the gate allows. */
+const targetShareInAlarm = 0.0005
+/** A home counts for no more than this, or one odd home would deafen the model for all the others. */
 const mostAlarmsPerHome = 3
+const mostShareInAlarmPerHome = 0.003
 /** For what the cap leaves out, and for what homes that were not fitted raise beyond those that were. */
 const safetyFactor = 1.2
 const folds = 4
 /** In sightings: hot water runs for an hour and a half a day, heating for many. */
 const priorCount: Readonly<Record<Mode, number>> = { heating: 100, cooling: 100, water: 30, standby: 100 }
-const windowRecords: Readonly<Record<Mode, number>> = { heating: 30, cooling: 30, water: 10, standby: 30 }
+const windowSightings: Readonly<Record<Mode, number>> = { heating: 60, cooling: 60, water: 20, standby: 60 }
+
+/** By the typical interval between records of a mode. */
+const sightingsOfRecords = (homes: ReadonlyArray<ModeRecords>): number => {
+  const intervals = homes.map(({ timestampsMs }) => {
+    const gaps = timestampsMs.subarray(1).map((timeMs, i) => timeMs - timestampsMs[i]!)
+    return quantile(gaps, 0.5)
+  })
+  const typicalMs = quantile(Float64Array.from(intervals), 0.5)
+  return Math.max(1, Math.round(Math.min(typicalMs, lookBackMs) / pollMs))
+}
 
 /** Rows of which the prior is taken. */
 const priorSample = 100_000
@@ -79,7 +94,7 @@ type Uncalibrated = Omit<ResidualModel, "threshold" | "scale">
 
 /** Runs `see` on G of every sighting of a home. */
 const replay = (
-  { prior, windowSightings, windowLimit }: Uncalibrated,
+  { prior, sightingsPerRecord, windowSightings, windowLimit }: Uncalibrated,
   residuals: Float64Array,
   see: (columns: Float64Array, isFirst: boolean) => void
 ): void => {
@@ -129,7 +144,7 @@ const withWindowLimit = (
 /** S of every sighting. */
 const statistics = (model: Omit<ResidualModel, "threshold">, residuals: Float64Array): Float64Array => {
   const d = model.prior.mean.length
-  const out = new Float64Array((residuals.length / d) * sightingsPerRecord)
+  const out = new Float64Array((residuals.length / d) * model.sightingsPerRecord)
   const inverse = model.scale.map((g) => 1 / (g * g * 2 * d))
   let n = 0
   replay(model, residuals, (columns) => {
@@ -143,34 +158,42 @@ const statistics = (model: Omit<ResidualModel, "threshold">, residuals: Float64A
 /** One home's S, with the times of its records. */
 interface Trace {
   readonly timestampsMs: Float64Array
+  readonly sightingsPerRecord: number
   readonly statistics: Float64Array
 }
 
-const alarmsAt = (traces: ReadonlyArray<Trace>, threshold: number): number => {
+/** What the rule makes of a threshold, no home counting for more than its share. */
+const consequences = (traces: ReadonlyArray<Trace>, threshold: number) => {
   let total = 0
-  for (const { timestampsMs, statistics } of traces) {
+  let shares = 0
+  for (const { sightingsPerRecord, statistics, timestampsMs } of traces) {
     let alarms = 0
+    let inAlarm = 0
     let streak = 0
     let silentUntilMs = Number.NEGATIVE_INFINITY
     for (let i = 0; i < statistics.length; i++) {
       streak = statistics[i]! >= threshold ? streak + 1 : 0
+      if (streak < alarmCount) continue
+      inAlarm++
       const timeMs = timestampsMs[Math.floor(i / sightingsPerRecord)]!
-      if (streak < alarmCount || timeMs < silentUntilMs) continue
+      if (timeMs < silentUntilMs) continue
       alarms++
       silentUntilMs = timeMs + cooldownMs
     }
     total += Math.min(alarms, mostAlarmsPerHome)
+    shares += Math.min(inAlarm / statistics.length, mostShareInAlarmPerHome)
   }
-  return total
+  return { alarms: total, shareInAlarm: shares / traces.length }
 }
 
-/** The smallest threshold that raises no more than `allowed` alarms, to 1 %. */
+/** The smallest threshold that raises no more than `allowed` alarms and keeps within the share of time, to 1 %. */
 const calibrate = (traces: ReadonlyArray<Trace>, allowed: number): number => {
   let low = 0.5
   let high = 1e6
   while (high / low > 1.01) {
     const middle = Math.sqrt(low * high)
-    if (alarmsAt(traces, middle) <= allowed) high = middle
+    const { alarms, shareInAlarm } = consequences(traces, middle)
+    if (alarms <= allowed && shareInAlarm <= targetShareInAlarm) high = middle
     else low = middle
   }
   return high
@@ -187,7 +210,8 @@ const fitUncalibrated = (
     {
       map,
       prior: priorOf(mode, sensors.length, residuals),
-      windowSightings: windowRecords[mode] * sightingsPerRecord
+      sightingsPerRecord: sightingsOfRecords(homes),
+      windowSightings: windowSightings[mode]
     },
     residuals
   )
@@ -227,6 +251,7 @@ export const fitResidualModel = (
     const model = fitUncalibrated(mode, sensors, rest)
     return fold.map((home) => ({
       timestampsMs: home.timestampsMs,
+      sightingsPerRecord: model.sightingsPerRecord,
       statistics: statistics(model, residualsOf(model.map, home))
     }))
   })

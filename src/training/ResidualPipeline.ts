@@ -21,7 +21,7 @@
  * The table has 128 leaves with edges θ · 24^((i − 64) / 64). A leaf's score is x / (x + 3/7 θ) at the geometric mean x of
  * its edges, so that score > 0.7 ⇔ S ≥ θ. Its window is never completed, so live data never overwrite it.
  */
-import type { FeatureKey } from "../artifact/FeatureKey.js"
+import { compareFeatureKeys, type FeatureKey } from "../artifact/FeatureKey.js"
 import {
   endlessWindow,
   type HalfSpaceTree,
@@ -52,10 +52,10 @@ const projector = (nComponents: number, weights: SparseRandomProjectorStep["weig
 
 /** One tree of two splits per sensor, whose middle holds all the mass: a record out of range scores at least 4/7 d. */
 const rangeFilter = (
-  features: ReadonlyArray<FeatureKey>,
-  ranges: ReadonlyArray<PhysicalRange>
+  unsorted: ReadonlyArray<PhysicalRange & { readonly feature: FeatureKey }>
 ): ThresholdFilterStep => {
   // Heap order: root, below, not below, unused, unused, in range, above. A missing sensor follows the mass: in range.
+  const ranges = [...unsorted].sort((a, b) => compareFeatureKeys(a.feature, b.feature))
   const mass = [endlessWindow, 0, endlessWindow, 0, 0, endlessWindow, 0]
   return {
     kind: "ThresholdFilter",
@@ -71,7 +71,7 @@ const rangeFilter = (
       seed,
       counter: 0,
       firstWindow: false,
-      features,
+      features: ranges.map(({ feature }) => feature),
       trees: ranges.map(({ low, high }, j) => ({
         split: [j, -1, j],
         threshold: [low, 0, high],
@@ -139,7 +139,7 @@ export const residualPipeline = (model: ResidualModel): RiverPipeline => {
   const share = Math.sqrt(1 / (2 * d))
   return {
     steps: [
-      step("Guard", rangeFilter(sensors, sensors.map(physicalRange))),
+      step("Guard", rangeFilter(sensors.map((feature) => ({ feature, ...physicalRange(feature) })))),
       step("StandardScaler", {
         kind: "StandardScaler",
         withStd: true,
@@ -177,10 +177,7 @@ export const residualPipeline = (model: ResidualModel): RiverPipeline => {
       }),
       step(
         "Steady",
-        rangeFilter(
-          components,
-          Array.from(windowLimit, (limit) => ({ low: -limit, high: limit }))
-        )
+        rangeFilter(components.map((j) => ({ feature: j, low: -windowLimit[j]!, high: windowLimit[j]! })))
       ),
       step("Window", {
         kind: "TransformerUnion",

@@ -27,7 +27,7 @@ import { timeFeature } from "./Replay.js"
 export const pollMs = 30_000
 /** The service's clock and the logger's are not aligned; polls come this long after the first record. */
 const pollOffsetMs = 15_000
-const lookBackMs = 300_000
+export const lookBackMs = 300_000
 const hourMs = 3_600_000
 
 export const alarmScore = 0.7

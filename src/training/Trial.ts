@@ -22,6 +22,7 @@ export interface Candidate {
 }
 
 export const episodeHours = 6
+const mostPerSlot = 2
 const episodeMs = episodeHours * 3_600_000
 /** Detectors are given this long to get to know a home before faults are put in, or 30 % of a shorter record. */
 const settlingMs = 6 * dayMs
@@ -74,6 +75,7 @@ export interface HomeTrial {
 
 export interface TrialOptions {
   readonly seed: number
+  /** At most: no more than two begin together. */
   readonly episodesPerHome: number
   /** Nothing before this share of a home's time is counted; it is still learned. Default 0. */
   readonly countFromShare?: number
@@ -103,9 +105,10 @@ const planEpisodes = (home: HomeRecords, number: number, options: TrialOptions):
   const random = new MersenneTwister(options.seed * 1_000 + number)
   const variants = kinds.flatMap((kind) => severities.map((severity) => ({ kind, severity, key: random.random() })))
   const order = variants.sort((a, b) => a.key - b.key)
-  return Array.from({ length: options.episodesPerHome }, (_, i) => {
+  const episodes = Math.min(options.episodesPerHome, mostPerSlot * slots)
+  return Array.from({ length: episodes }, (_, i) => {
     const { kind, severity } = order[i % order.length]!
-    const slot = Math.floor((i * slots) / options.episodesPerHome)
+    const slot = Math.floor((i * slots) / episodes)
     return { kind, severity, startMs: firstMs + slot * episodeMs }
   })
 }

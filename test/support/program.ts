@@ -80,7 +80,7 @@ export const runProgram = (
   new Promise((resolve) => {
     const child = spawn(process.execPath, [mainFile, ...args], {
       env: { ...inherited, ...environment },
-      timeout: 30_000,
+      timeout: 120_000,
       killSignal: "SIGKILL"
     })
     let stdout = ""
