@@ -1,9 +1,9 @@
 /** One real heat pump for four days: far too little, and it must be said. */
 import { assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { modelCard } from "../../src/artifact/ModelCard.js"
 import { failedCriteria } from "../../src/training/Gate.js"
 import { type Judgement, judge } from "../../src/training/Judgement.js"
+import { modelCard } from "../../src/training/ModelCard.js"
 import { daikinHome } from "../support/daikin.js"
 import { memoryDataset } from "../support/memoryDataset.js"
 import { quiet } from "../support/trainedFleet.js"

@@ -1,9 +1,9 @@
 /** `metrics.json`: the figures of a model, in an order and a precision that make a difference readable in CI. */
 import { modes } from "../domain/Mode.js"
-import type { CaughtFigures, Evaluation } from "../training/Evaluation.js"
-import { faultKinds, severities } from "../training/Faults.js"
-import type { Judgement } from "../training/Judgement.js"
-import type { Estimate } from "../training/RankMetrics.js"
+import type { CaughtFigures, Evaluation } from "./Evaluation.js"
+import { faultKinds, severities } from "./Faults.js"
+import type { Judgement } from "./Judgement.js"
+import type { Estimate } from "./RankMetrics.js"
 
 /** JSON has no NaN; a tenth of a thousandth is far within every interval. */
 const rounded = (value: number): number | null => (Number.isFinite(value) ? Math.round(value * 1e4) / 1e4 : null)

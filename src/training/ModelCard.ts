@@ -1,13 +1,14 @@
 /** What a model can do and what it cannot, for the people who decide whether to use it. */
+
+import { type Block, toHtml, toMarkdown } from "../artifact/CardDocument.js"
+import { barPlot, rocPlot, scoreDistributionPlot, seriesColours, timelinePlot } from "../artifact/CardPlots.js"
 import { type Mode, modes } from "../domain/Mode.js"
-import type { CaughtFigures, Evaluation, ModeFigures } from "../training/Evaluation.js"
-import { faultKinds, severities } from "../training/Faults.js"
-import type { Judgement } from "../training/Judgement.js"
-import type { Estimate } from "../training/RankMetrics.js"
-import { alarmScore } from "../training/ServiceLoop.js"
-import { episodeHours, fewestMinutes } from "../training/Trial.js"
-import { type Block, toHtml, toMarkdown } from "./CardDocument.js"
-import { barPlot, rocPlot, scoreDistributionPlot, seriesColours, timelinePlot } from "./CardPlots.js"
+import type { CaughtFigures, Evaluation, ModeFigures } from "./Evaluation.js"
+import { faultKinds, severities } from "./Faults.js"
+import type { Judgement } from "./Judgement.js"
+import type { Estimate } from "./RankMetrics.js"
+import { alarmScore } from "./ServiceLoop.js"
+import { episodeHours, fewestMinutes } from "./Trial.js"
 
 export interface CardInput {
   readonly model: string
