@@ -1,5 +1,6 @@
 /** `npm run bench [NAME …]`: every figure beside its floor or peer, measured in the same run. */
 import { writeFileSync } from "node:fs"
+import { run as backlog } from "./backlog.js"
 import { run as body } from "./body.js"
 import { run as database } from "./database.js"
 import { run as memory } from "./memory.js"
@@ -7,7 +8,14 @@ import { run as pipeline } from "./pipeline.js"
 import { machine, type Result } from "./support.js"
 import { run as trees } from "./trees.js"
 
-const benchmarks: Readonly<Record<string, () => Promise<Result>>> = { pipeline, body, memory, database, trees }
+const benchmarks: Readonly<Record<string, () => Promise<Result>>> = {
+  pipeline,
+  body,
+  memory,
+  database,
+  backlog,
+  trees
+}
 const asked = process.argv.slice(2)
 const results: Record<string, Result> = {}
 
