@@ -6,6 +6,7 @@ import { run as database } from "./database.js"
 import { run as memory } from "./memory.js"
 import { run as pipeline } from "./pipeline.js"
 import { machine, type Result } from "./support.js"
+import { run as train } from "./train.js"
 import { run as trees } from "./trees.js"
 
 const benchmarks: Readonly<Record<string, () => Promise<Result>>> = {
@@ -14,7 +15,8 @@ const benchmarks: Readonly<Record<string, () => Promise<Result>>> = {
   memory,
   database,
   backlog,
-  trees
+  trees,
+  train
 }
 const asked = process.argv.slice(2)
 const results: Record<string, Result> = {}

@@ -3,7 +3,7 @@ import { Cause, ConfigError, Data, Exit, Option } from "effect"
 import { SettingInvalid } from "../src/Secrets.js"
 
 /** How a program ends. 2 is also what the shell expects for a wrong command line. */
-export const ExitCode = { done: 0, failed: 1, usage: 2, notEnoughData: 3, unreachable: 4 } as const
+export const ExitCode = { done: 0, failed: 1, usage: 2, notEnoughData: 3, unreachable: 4, interrupted: 130 } as const
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode]
 
 /** An expected end with something to say: one sentence, with the remedy. */
@@ -19,11 +19,12 @@ export const isPrinted = (error: unknown): boolean => ValidationError.isValidati
 const isUsageError = (error: unknown): boolean =>
   isPrinted(error) || ConfigError.isConfigError(error) || error instanceof SettingInvalid
 
-export const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): ExitCode =>
+/** `whenInterrupted`: to be stopped is how a server ends, and for other commands to end before they are done. */
+export const exitCodeOf = (exit: Exit.Exit<unknown, unknown>, whenInterrupted: ExitCode): ExitCode =>
   Exit.match(exit, {
     onSuccess: () => ExitCode.done,
     onFailure: (cause) => {
-      if (Cause.isInterruptedOnly(cause)) return ExitCode.done
+      if (Cause.isInterruptedOnly(cause)) return whenInterrupted
       const failure = Option.getOrUndefined(Cause.failureOption(cause))
       if (isUsageError(failure)) return ExitCode.usage
       return failure instanceof ProgramFailure ? failure.code : ExitCode.failed

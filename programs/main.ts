@@ -7,15 +7,16 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Console, Effect, Layer, Option } from "effect"
 import { layerLogging } from "../src/observability/Logging.js"
 import { layerEnvironment } from "../src/Settings.js"
-import { exitCodeOf, isPrinted, sentenceOf } from "./ExitCode.js"
+import { ExitCode, exitCodeOf, isPrinted, sentenceOf } from "./ExitCode.js"
 import { resend } from "./resend.js"
 import { serve } from "./serve.js"
 import { status } from "./status.js"
+import { train } from "./train.js"
 import { version } from "./version.js"
 
 const root = Command.make("telemetry").pipe(
   Command.withDescription("Receives, keeps and uses the telemetry of heat pumps."),
-  Command.withSubcommands([serve, status, resend])
+  Command.withSubcommands([serve, status, resend, train])
 )
 
 const run = Command.run(root, { name: "telemetry", version, executable: "telemetry" })
@@ -42,6 +43,8 @@ const withFittingColors = <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Eff
     })
   })
 
+const isServing = process.argv[2] === "serve"
+
 run(process.argv).pipe(
   Effect.provide(
     Layer.mergeAll(
@@ -56,6 +59,6 @@ run(process.argv).pipe(
   NodeRuntime.runMain({
     disableErrorReporting: true,
     disablePrettyLogger: true,
-    teardown: (exit, onExit) => onExit(exitCodeOf(exit))
+    teardown: (exit, onExit) => onExit(exitCodeOf(exit, isServing ? ExitCode.done : ExitCode.interrupted))
   })
 )

@@ -1,5 +1,5 @@
 import { Path } from "@effect/platform"
-import { type Duration, Effect, Either, Layer, Option, Redacted } from "effect"
+import { type Config, type Duration, Effect, Either, Layer, Option, Redacted } from "effect"
 import { drainConnections, layerDrain } from "../src/pipeline/Drain.js"
 import { readSecret, SettingInvalid } from "../src/Secrets.js"
 import * as Settings from "../src/Settings.js"
@@ -31,6 +31,26 @@ const readCredentials = Effect.fn("store.readCredentials")(function* (username: 
   }
 })
 
+/** VictoriaMetrics as the settings give it, which must name it. */
+export const layerDatabase = Effect.fn("store.layerDatabase")(function* (
+  settings: Config.Config.Success<typeof Settings.victoriaMetrics>
+) {
+  const urls = yield* Either.mapLeft(
+    victoriaMetricsUrls({
+      write: settings.writeUrl,
+      query: settings.queryUrl || undefined,
+      export: settings.exportUrl || undefined
+    }),
+    ({ reason, setting }) => new SettingInvalid({ setting, reason })
+  )
+  return VictoriaMetrics.layer({
+    urls,
+    ...(yield* readCredentials(settings.username)),
+    writeTimeout: settings.timeout,
+    connections: drainConnections + queryConnections
+  })
+})
+
 type StoreLayer = Layer.Layer<Store | Backlog, StoreError | DatabaseUnusable>
 
 /** The store that the settings ask for, with what is behind it. */
@@ -49,20 +69,7 @@ export const layerStore = Effect.fn("store.layer")(function* (options: {
     )
     return embedded
   }
-  const urls = yield* Either.mapLeft(
-    victoriaMetricsUrls({
-      write: settings.writeUrl,
-      query: settings.queryUrl || undefined,
-      export: settings.exportUrl || undefined
-    }),
-    ({ reason, setting }) => new SettingInvalid({ setting, reason })
-  )
-  const database = VictoriaMetrics.layer({
-    urls,
-    ...(yield* readCredentials(settings.username)),
-    writeTimeout: settings.timeout,
-    connections: drainConnections + queryConnections
-  })
+  const database = yield* layerDatabase(settings)
   const journalled: StoreLayer = Layer.merge(
     layerVictoriaMetricsStore({ retention: options.retention }),
     layerDrain({ settle: settings.settle })

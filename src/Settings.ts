@@ -52,6 +52,21 @@ export const modelDir = setting(
   same
 )
 
+export const minInstallations = setting(
+  "MIN_INSTALLATIONS",
+  atLeastOne,
+  5,
+  "Installations without which no model is trained",
+  same
+)
+export const minDataPoints = setting(
+  "MIN_DATA_POINTS",
+  atLeastZero,
+  10_000,
+  "Records without which no model is trained",
+  same
+)
+
 /** Read by `AccessTokens`; each also as `NAME_FILE`. */
 export const authToken = "AUTH_TOKEN"
 export const adminToken = "ADMIN_TOKEN"
@@ -196,6 +211,9 @@ export const logFormat = setting(
   "auto (pretty on a terminal, JSON otherwise), pretty or json",
   same
 )
+
+/** Where GitHub Actions takes a step's summary from; set by it, and no setting of ours. */
+export const stepSummaryFile = Config.withDefault(Config.string("GITHUB_STEP_SUMMARY"), "")
 
 /** The process environment; an empty value counts as unset, as compose files write it. */
 export const layerEnvironment = Layer.suspend(() => {

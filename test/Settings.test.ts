@@ -8,6 +8,8 @@ const everything = Config.all({
   port: Settings.port,
   dataDir: Settings.dataDir,
   modelDir: Settings.modelDir,
+  minInstallations: Settings.minInstallations,
+  minDataPoints: Settings.minDataPoints,
   limits: Settings.limits,
   connections: Settings.connections,
   logLevel: Settings.logLevel,

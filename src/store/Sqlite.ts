@@ -6,7 +6,7 @@
  * - `secure_delete`: erased data is overwritten, not merely unlinked.
  * - Synchronous calls on the main thread: safe from any fiber, because no call yields in the middle of a transaction.
  */
-import { chmodSync } from "node:fs"
+import { chmodSync, existsSync } from "node:fs"
 import { Data, Effect, Schema } from "effect"
 import Database from "libsql"
 import { migrations } from "./migrations.js"
@@ -117,6 +117,33 @@ export const openSqlite = (file: string, options: OpenOptions = {}) =>
           db.close()
         }
       }).pipe(Effect.catchAll((error) => Effect.logWarning("the embedded store did not close cleanly", error)))
+  )
+
+const openToRead = (file: string): Sqlite => {
+  // The driver would make an empty file.
+  if (!existsSync(file)) throw new Error("there is no such file")
+  const db = new Database(file, { timeout: busyTimeoutMs })
+  try {
+    db.pragma("query_only = ON")
+    const version = identify(db)
+    if (version < migrations.length) {
+      throw new Error(`its schema is ${version}, this release reads ${migrations.length}; serve brings it up to date`)
+    }
+    return db
+  } catch (error) {
+    db.close()
+    throw error
+  }
+}
+
+/**
+ * Opened beside a server that writes to it, for the life of the scope: never changed, checked or repaired. Each query should
+ * end soon, since what is being read cannot be erased from the log.
+ */
+export const openSqliteToRead = (file: string) =>
+  Effect.acquireRelease(
+    Effect.try({ try: () => openToRead(file), catch: (cause) => new DatabaseUnusable({ file, cause }) }),
+    (db) => Effect.sync(() => db.close())
   )
 
 /** Runs `body` in one transaction: it commits as a whole, or throws and has changed nothing. */

@@ -190,14 +190,18 @@ const make = Effect.fn("VictoriaMetrics.make")(function* (options: VictoriaMetri
     return data.result.map(({ metric, value }): QueriedSample => ({ labels: metric, value: value[1] }))
   })
 
-  /** Samples from `fromMs` to before `untilMs`, series by series. */
-  const exportSeries = (selector: string, fromMs: number, untilMs: number) => {
+  /**
+   * Samples from `fromMs` to before `untilMs` as the database sends them: a line of JSON per series, or several of at most
+   * `maxSamplesPerLine`. Each ends in a line feed; bytes without one at the end have been cut off.
+   */
+  const exportBytes = (selector: string, fromMs: number, untilMs: number, maxSamplesPerLine?: number) => {
     const operation = "export"
     const request = HttpClientRequest.get(urls.export).pipe(
       HttpClientRequest.setUrlParams({
         "match[]": selector,
         start: String(fromMs / 1000),
-        end: String((untilMs - 1) / 1000)
+        end: String((untilMs - 1) / 1000),
+        ...(maxSamplesPerLine === undefined ? {} : { max_rows_per_line: String(maxSamplesPerLine) })
       })
     )
     return client.execute(request).pipe(
@@ -209,18 +213,23 @@ const make = Effect.fn("VictoriaMetrics.make")(function* (options: VictoriaMetri
           : Effect.flatMap(answered(operation, response), Effect.fail)
       ),
       Stream.unwrap,
-      Stream.timeoutFail(late(operation), exportTimeout),
+      Stream.timeoutFail(late(operation), exportTimeout)
+    )
+  }
+
+  /** The same, series by series. */
+  const exportSeries = (selector: string, fromMs: number, untilMs: number) =>
+    exportBytes(selector, fromMs, untilMs).pipe(
       Stream.decodeText(),
       Stream.splitLines,
       Stream.filter((line) => line !== ""),
       Stream.mapEffect((line) =>
         Effect.mapError(
           decodeSeries(line),
-          () => new DatabaseUnavailable({ operation, reason: "a line of its answer is not JSON" })
+          () => new DatabaseUnavailable({ operation: "export", reason: "a line of its answer is not JSON" })
         )
       )
     )
-  }
 
   /** Deletes whole series. What was written in the last second may escape it: flush first. */
   const deleteSeries = (selector: string) =>
@@ -229,20 +238,28 @@ const make = Effect.fn("VictoriaMetrics.make")(function* (options: VictoriaMetri
       HttpClientRequest.post(urls.deleteSeries).pipe(HttpClientRequest.setUrlParams({ "match[]": selector }))
     )
 
-  /** Looks at the index only. */
-  const hasSeries = Effect.fn("VictoriaMetrics.hasSeries")(function* (selector: string) {
+  /** The labels of the series with samples since `fromMs`, at most `limit`. Looks at the index only. */
+  const series = Effect.fn("VictoriaMetrics.series")(function* (selector: string, fromMs: number, limit?: number) {
     const operation = "list series"
-    // Without a start, the last minutes are meant.
     const request = HttpClientRequest.get(urls.series).pipe(
-      HttpClientRequest.setUrlParams({ "match[]": selector, start: "0", limit: "1" })
+      HttpClientRequest.setUrlParams({
+        "match[]": selector,
+        // A start of 0 counts as none, which means today.
+        start: String(Math.max(1, fromMs / 1000)),
+        ...(limit === undefined ? {} : { limit: String(limit) })
+      })
     )
     const { data } = yield* Schema.decodeUnknown(SeriesList)(yield* askOk(operation, request)).pipe(
       Effect.mapError(() => new DatabaseUnavailable({ operation, reason: "its answer is not a list of series" }))
     )
-    return data.length > 0
+    return data
   })
 
-  const flush = urls.flush === undefined ? Effect.void : askOk("flush", HttpClientRequest.get(urls.flush))
+  const hasSeries = (selector: string) => Effect.map(series(selector, 0, 1), ({ length }) => length > 0)
+
+  // Without its type, the union of both would depend on the order in which the compiler meets them.
+  const flush: Effect.Effect<void, DatabaseUnavailable> =
+    urls.flush === undefined ? Effect.void : Effect.asVoid(askOk("flush", HttpClientRequest.get(urls.flush)))
 
   const instance = Effect.gen(function* () {
     const { response, text } = yield* ask("show its metrics", HttpClientRequest.get(urls.metrics), queryTimeout)
@@ -257,7 +274,7 @@ const make = Effect.fn("VictoriaMetrics.make")(function* (options: VictoriaMetri
     return instance
   })
 
-  return { write, query, export: exportSeries, deleteSeries, hasSeries, flush, instance }
+  return { write, query, export: exportSeries, exportBytes, deleteSeries, series, hasSeries, flush, instance }
 })
 
 export class VictoriaMetrics extends Context.Tag("telemetry/store/VictoriaMetrics")<

@@ -66,7 +66,7 @@ interface Moments {
 }
 
 /** Mean and population variance of each feature, in two passes over the rows that have it. */
-const momentsOf = ({ features, rows, values }: Sample): Moments => {
+export const momentsOf = ({ features, rows, values }: Sample): Moments => {
   const d = features.length
   const counts = new Float64Array(d)
   const means = new Float64Array(d)
