@@ -27,7 +27,7 @@ export interface DatasetRange {
 }
 
 /**
- * Contract, checked against every implementation by `test/training/datasetContract.ts`:
+ * Contract, checked against every implementation by `test/training/Dataset.test.ts`:
  * - Model names are compared in their canonical spelling, where a space is an underscore.
  * - The same samples give the same records, whatever the order in which they arrived; see `RecordJoiner`.
  * - Reading changes nothing, and does not disturb who writes meanwhile.
