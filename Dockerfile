@@ -5,8 +5,7 @@ RUN npm ci
 COPY tsconfig.json tsconfig.build.json ./
 COPY src src
 COPY programs programs
-COPY bench bench
-RUN npm run build && npm prune --omit=dev && rm -rf dist/bench
+RUN npm run build && npm prune --omit=dev
 
 FROM docker.io/library/node:24-bookworm-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=8000 DATA_DIR=/data

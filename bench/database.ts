@@ -9,11 +9,13 @@ import { submissionOf } from "../src/pipeline/Decode.js"
 import { writeLines } from "../src/pipeline/Encode.js"
 import { hasVictoriaMetrics } from "../test/support/realParts.js"
 import { type Database, runningDatabase } from "../test/support/victoriaMetrics.js"
-import { cpuSeconds, residentMb, send, startServer, submitTo, token } from "./server.js"
+import { cpuSeconds, journalOf, residentMb, send, startServer, submitTo } from "./server.js"
 import { type Result, recordedBatch, show, spread } from "./support.js"
 
 const batches = Number(process.env.BENCH_DATABASE_BATCHES ?? 60)
 const rounds = 5
+/** Batches before the clock starts, so that both programs have their code compiled. */
+const warmUp = 20
 const connections = 4
 const yearMs = 365 * 86_400_000
 
@@ -37,20 +39,12 @@ const linesOf = (body: Buffer): Promise<Buffer> =>
     )
   }).pipe(Effect.runPromise)
 
-const inParallel = async (work: (i: number) => Promise<void>) => {
-  let next = 0
+const inParallel = async (from: number, until: number, work: (i: number) => Promise<void>) => {
+  let next = from
   const client = async () => {
-    while (next < batches) await work(next++)
+    while (next < until) await work(next++)
   }
   await Promise.all(Array.from({ length: connections }, client))
-}
-
-const journalOf = async (port: number) => {
-  const response = await fetch(`http://127.0.0.1:${port}/api/v1/status`, {
-    headers: { authorization: `Bearer ${token}` }
-  })
-  const { journal } = (await response.json()) as { readonly journal: { readonly waiting_blocks: number } }
-  return journal
 }
 
 const portOf = ({ url }: Database) => Number(new URL(url).port)
@@ -61,7 +55,7 @@ export const run = async (): Promise<Result> => {
   if (!hasVictoriaMetrics)
     return { question, target, rows: [{ side: "not measured: victoria-metrics is not installed" }] }
   const template = recordedBatch("flat_v1_500.json.gz")
-  const bodies = Array.from({ length: batches }, (_, i) => asHome(template, i))
+  const bodies = Array.from({ length: warmUp + batches }, (_, i) => asHome(template, i))
   const lines = await Promise.all(bodies.map(linesOf))
   const samples = (batches * 500 * 137) / 1e6
   const straight: Array<number> = []
@@ -72,8 +66,10 @@ export const run = async (): Promise<Result> => {
     // Both sides start with an empty database.
     await withDatabase(async (database) => {
       const agent = new Agent({ keepAlive: true, maxSockets: connections })
+      const write = (i: number) => send(portOf(database), agent, "/write?precision=ms", lines[i]!)
+      await inParallel(0, warmUp, write)
       const start = performance.now()
-      await inParallel((i) => send(portOf(database), agent, "/write?precision=ms", lines[i]!))
+      await inParallel(warmUp, warmUp + batches, write)
       straight.push((samples / (performance.now() - start)) * 1000)
       agent.destroy()
     })
@@ -81,10 +77,16 @@ export const run = async (): Promise<Result> => {
       const dataDir = mkdtempSync(join(tmpdir(), "telemetry-bench-"))
       const { child, port } = await startServer({ DATA_DIR: dataDir, VM_WRITE_URL: database.url })
       const agent = new Agent({ keepAlive: true, maxSockets: connections })
+      const write = (i: number) => submitTo(port, agent, bodies[i]!)
+      const drained = async () => {
+        while ((await journalOf(port)).waiting_blocks > 0) await new Promise((resolve) => setTimeout(resolve, 10))
+      }
+      await inParallel(0, warmUp, write)
+      await drained()
       const cpuStart = cpuSeconds(child.pid!)
       const start = performance.now()
-      await inParallel((i) => submitTo(port, agent, bodies[i]!))
-      while ((await journalOf(port)).waiting_blocks > 0) await new Promise((resolve) => setTimeout(resolve, 10))
+      await inParallel(warmUp, warmUp + batches, write)
+      await drained()
       collected.push((samples / (performance.now() - start)) * 1000)
       cpu.push(((cpuSeconds(child.pid!) - cpuStart) * 1000) / batches)
       residentMax = Math.max(residentMax, residentMb(child.pid!))

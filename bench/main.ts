@@ -1,5 +1,6 @@
 /** `npm run bench [NAME …]`: every figure beside its floor or peer, measured in the same run. */
 import { writeFileSync } from "node:fs"
+import { run as backlog } from "./backlog.js"
 import { run as body } from "./body.js"
 import { run as database } from "./database.js"
 import { run as evaluation } from "./evaluation.js"
@@ -14,6 +15,7 @@ const benchmarks: Readonly<Record<string, () => Promise<Result>>> = {
   body,
   memory,
   database,
+  backlog,
   trees,
   train,
   evaluation

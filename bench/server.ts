@@ -2,6 +2,8 @@
 import { spawn } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { type Agent, request } from "node:http"
+import { Schema } from "effect"
+import { type JournalStatus, Status } from "../src/http/Api.js"
 
 export const token = "benchmark-token-0123"
 
@@ -58,3 +60,13 @@ export const submitTo = (port: number, agent: Agent, body: Buffer): Promise<void
     authorization: `Bearer ${token}`,
     "content-type": "application/json"
   })
+
+/** What the server says of its journal. */
+export const journalOf = async (port: number): Promise<JournalStatus> => {
+  const response = await fetch(`http://127.0.0.1:${port}/api/v1/status`, {
+    headers: { authorization: `Bearer ${token}` }
+  })
+  const { journal } = Schema.decodeUnknownSync(Status)(await response.json())
+  if (journal === null) throw new Error("there is no journal in front of this store")
+  return journal
+}

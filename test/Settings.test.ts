@@ -11,6 +11,7 @@ const everything = Config.all({
   minInstallations: Settings.minInstallations,
   minDataPoints: Settings.minDataPoints,
   limits: Settings.limits,
+  victoriaMetrics: Settings.victoriaMetrics,
   connections: Settings.connections,
   logLevel: Settings.logLevel,
   logFormat: Settings.logFormat

@@ -106,10 +106,12 @@ const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
     const status = Effect.fn("Handlers.status")(function* (request: HttpServerRequest.HttpServerRequest) {
       yield* auth.admin(request.headers.authorization, isLocal(request))
       const nowMs = yield* Clock.currentTimeMillis
-      const active = yield* store.activeInstallations(nowMs - Duration.toMillis(activeWindow))
-      const totals = yield* store.totals
+      // At once: a database that hangs costs one time-out, not three.
+      const [active, totals, journal] = yield* Effect.all(
+        [store.activeInstallations(nowMs - Duration.toMillis(activeWindow)), store.totals, reportJournal(backlog)],
+        { concurrency: "unbounded" }
+      )
       const readiness = yield* Effect.either(store.ready)
-      const journal = yield* reportJournal(backlog)
       const files = yield* listModelFiles(about.modelDir).pipe(
         Effect.mapError((cause) => new StoreError({ operation: "list MODEL_DIR", cause }))
       )

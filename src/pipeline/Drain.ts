@@ -102,7 +102,8 @@ const make = Effect.fn("Drain.make")(function* (options: DrainOptions) {
   /** Everything up to this block has been sent since `revision`. */
   let sentId = 0
   let revision = journal.revision()
-  let settling: ReadonlyArray<Settling> = []
+  /** In the order in which they were accepted. */
+  let settling: Array<Settling> = []
   const somethingSettles = yield* Effect.makeLatch(false)
   let known: Instance | undefined
   /** Writes and questions that the database did not answer well: it may have been restarted. */
@@ -125,7 +126,7 @@ const make = Effect.fn("Drain.make")(function* (options: DrainOptions) {
   const accepted = (blocks: ReadonlyArray<WaitingBlock>, acceptance: Acceptance) =>
     Effect.gen(function* () {
       const acceptedAtMs = yield* Clock.currentTimeMillis
-      settling = [...settling, { ids: blocks.map(({ id }) => id), acceptance, acceptedAtMs, known, breaks }]
+      settling.push({ ids: blocks.map(({ id }) => id), acceptance, acceptedAtMs, known, breaks })
       drainedSamples += blocks.reduce((sum, { samples }) => sum + samples, 0)
       yield* somethingSettles.open
       if (lastError === undefined || lastError.isOver) return
@@ -217,9 +218,11 @@ const make = Effect.fn("Drain.make")(function* (options: DrainOptions) {
       return yield* Effect.logWarning("the database was restarted; sending again what it may have lost", { blocks })
     }
     const nowMs = yield* Clock.currentTimeMillis
-    const settled = settling.filter(({ acceptedAtMs }) => nowMs - acceptedAtMs >= Duration.toMillis(options.settle))
+    const isSettling = ({ acceptedAtMs }: Settling) => nowMs - acceptedAtMs < Duration.toMillis(options.settle)
+    const first = settling.findIndex(isSettling)
+    const settled = settling.slice(0, first < 0 ? settling.length : first)
     yield* journal.confirm(settled.flatMap(({ ids }) => ids))
-    settling = settling.filter((entry) => !settled.includes(entry))
+    settling = settling.slice(settled.length)
     if (settling.length === 0) yield* somethingSettles.close
   })
 

@@ -140,9 +140,11 @@ const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: Victoria
     const local = yield* journal.totals
     const nowMs = yield* Clock.currentTimeMillis
     const everywhere = Effect.gen(function* () {
-      const { installations, ...counts } = yield* sums()
+      const [{ installations, ...counts }, contacts] = yield* Effect.all(
+        [sums(), lastActivity(`{collector!="${journal.collector}"}`, retentionMs, nowMs)],
+        { concurrency: 2 }
+      )
       const ids = new Set([...(yield* journal.installations), ...installations])
-      const contacts = yield* lastActivity(`{collector!="${journal.collector}"}`, retentionMs, nowMs)
       const all = [
         ...contacts.map(({ atMs }) => atMs),
         ...(local.lastReceivedMs === undefined ? [] : [local.lastReceivedMs])

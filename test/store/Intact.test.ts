@@ -42,7 +42,7 @@ const fileIn = (directory: string) => join(directory, "telemetry.sqlite")
 const logIn = (directory: string) => `${fileIn(directory)}-wal`
 
 const layerIn = (directory: string) =>
-  layerEmbeddedStore({ file: fileIn(directory), retention: Duration.days(365), minFreeDiskBytes: 0 })
+  layerEmbeddedStore({ file: fileIn(directory), retention: Duration.days(365), minFreeDiskBytes: 2 ** 26 })
 
 /** What can be read: one digest per home over its records, and their number. */
 const contents = Effect.gen(function* () {

@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterAll, beforeAll, describe } from "@effect/vitest"
-import { Duration, Effect, Either, Exit, Layer, Logger, Option, Scope, Stream } from "effect"
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { Context, Duration, Effect, Either, Exit, Layer, Logger, Option, Scope, Stream } from "effect"
 import { layerDrain } from "../../src/pipeline/Drain.js"
 import { Backlog } from "../../src/store/Backlog.js"
 import { Journal } from "../../src/store/Journal.js"
@@ -10,8 +10,9 @@ import { Store } from "../../src/store/Store.js"
 import { VictoriaMetrics } from "../../src/store/VictoriaMetrics.js"
 import { layerVictoriaMetricsStore } from "../../src/store/VictoriaMetricsStore.js"
 import { victoriaMetricsUrls } from "../../src/store/VictoriaMetricsUrls.js"
+import { blockOf } from "../support/blocks.js"
 import { hasVictoriaMetrics } from "../support/realParts.js"
-import { storeContract } from "../support/storeContract.js"
+import { installationOf, storeContract } from "../support/storeContract.js"
 import { type Database, runningDatabase } from "../support/victoriaMetrics.js"
 
 /** VictoriaMetrics keeps 12 significant digits of a number that is not a short decimal. */
@@ -22,14 +23,16 @@ const silent = Logger.remove(Logger.defaultLogger)
 const noMore = (backlog: Backlog["Type"]) =>
   Effect.map(backlog.report, (report) => report?.waitingBlocks === 0 && report.settlingBlocks === 0)
 
-/** A store of its own with an empty database behind it. */
-const layerFresh = (database: Database, settle: Duration.Duration) =>
+const emptied = (database: Database) =>
+  Effect.promise(async () => {
+    await database.flush()
+    await fetch(`${database.url}/api/v1/admin/tsdb/delete_series?match[]=${encodeURIComponent('{__name__!=""}')}`)
+  })
+
+/** A collector with a journal of its own. */
+const layerCollector = (database: Database, settle: Duration.Duration) =>
   Layer.unwrapEffect(
     Effect.gen(function* () {
-      yield* Effect.promise(async () => {
-        await database.flush()
-        await fetch(`${database.url}/api/v1/admin/tsdb/delete_series?match[]=${encodeURIComponent('{__name__!=""}')}`)
-      })
       const urls = yield* Either.getOrThrow(
         Either.map(victoriaMetricsUrls({ write: database.url, query: undefined, export: undefined }), Effect.succeed)
       )
@@ -54,6 +57,10 @@ const layerFresh = (database: Database, settle: Duration.Duration) =>
       )
     })
   )
+
+/** A collector whose database is empty. */
+const layerFresh = (database: Database, settle: Duration.Duration) =>
+  Layer.unwrapEffect(Effect.as(emptied(database), layerCollector(database, settle)))
 
 /** Answers only when the journal is empty: what is read is in the database alone. */
 const layerSettled = (database: Database) =>
@@ -104,4 +111,48 @@ describe.runIf(hasVictoriaMetrics)("VictoriaMetrics", () => {
     sequences: 10,
     relativeError: databaseRelativeError
   })
+
+  for (const settle of [Duration.zero, Duration.days(1)]) {
+    const state = Duration.toMillis(settle) === 0 ? "when all has settled" : "while all is on its way"
+    it.live(`two collectors count as one, over a client's update too, ${state}`, () =>
+      Effect.gen(function* () {
+        yield* emptied(database)
+        const scope = yield* Effect.scope
+        const [one, two] = yield* Effect.all([
+          Layer.buildWithScope(Layer.fresh(layerCollector(database, settle)), scope),
+          Layer.buildWithScope(Layer.fresh(layerCollector(database, settle)), scope)
+        ])
+        const nowMs = Date.now()
+        const blockOfHome = (home: number, hour: number, version: string) =>
+          Effect.promise(() => {
+            const data = [{ timestamp: (nowMs - hour * 3_600_000) / 1000, a: hour, b: 2 }]
+            return blockOf({ installation_id: installationOf(home), heatpump_model: "AERO SLM", version, data }, nowMs)
+          })
+        const stores = [Context.get(one, Store), Context.get(two, Store)]
+        yield* stores[0]!.append([yield* blockOfHome(1, 1, "1.0.1"), yield* blockOfHome(2, 1, "1.0.1")])
+        yield* stores[1]!.append([yield* blockOfHome(1, 2, "1.1.0"), yield* blockOfHome(3, 1, "1.0.1")])
+        for (const collector of [one, two]) {
+          const backlog = Context.get(collector, Backlog)
+          const isSent = Effect.map(
+            backlog.report,
+            (report) => report?.waitingBlocks === 0 && (Duration.toMillis(settle) > 0 || report.settlingBlocks === 0)
+          )
+          yield* Effect.repeat(Effect.zipLeft(isSent, Effect.sleep("10 millis")), { until: (isSo) => isSo })
+        }
+        yield* Effect.promise(() => database.flush())
+        for (const store of stores) {
+          assert.deepInclude(yield* store.totals, { installations: 3, blocks: 4, records: 4, samples: 8 })
+          assert.strictEqual(yield* store.activeInstallations(nowMs - 30 * 86_400_000), 3)
+          const records = yield* Stream.runCollect(store.read(installationOf(1)))
+          assert.deepStrictEqual(
+            [...records].map(({ tags, values }) => [tags.get("version"), values.get("a")]),
+            [
+              ["1.1.0", 2],
+              ["1.0.1", 1]
+            ]
+          )
+        }
+      }).pipe(Effect.scoped)
+    )
+  }
 })

@@ -47,8 +47,12 @@ export const makeJumpingClock = (startMs: number): JumpingClock => {
   return { clock, nowMs: () => nowMs, jumpTo }
 }
 
-/** A clock on which `factor` seconds pass in one: waits are real and short. */
-export const makeFastClock = (factor: number): Clock.Clock => {
+/**
+ * A clock on which `factor` seconds pass in one: waits are real and short.
+ *
+ * @param onSleep is told how long each sleeper means to sleep, in milliseconds of this clock
+ */
+export const makeFastClock = (factor: number, onSleep: (ms: number) => void = () => {}): Clock.Clock => {
   const startMs = Date.now()
   const startTicks = performance.now()
   const nowMs = () => Math.round(startMs + (performance.now() - startTicks) * factor)
@@ -61,6 +65,7 @@ export const makeFastClock = (factor: number): Clock.Clock => {
     currentTimeNanos: Effect.sync(nanos),
     sleep: (duration) =>
       Effect.async<void>((resume) => {
+        onSleep(Duration.toMillis(duration))
         const timer = setTimeout(() => resume(Effect.void), Duration.toMillis(duration) / factor)
         return Effect.sync(() => clearTimeout(timer))
       })

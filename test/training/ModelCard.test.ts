@@ -15,7 +15,7 @@ import { quiet, smallFleet } from "../support/trainedFleet.js"
 const directory = mkdtempSync(join(tmpdir(), "telemetry-card-"))
 afterAll(() => rmSync(directory, { recursive: true }))
 
-const homes = smallFleet({ homes: 6, days: 4, seed: 41, glitches: 0.0001 })
+const homes = smallFleet({ homes: 5, days: 3, seed: 41, glitches: 0.0001 })
 const options = {
   model: "AERO_SLM",
   range: { fromMs: 0, untilMs: Number.MAX_SAFE_INTEGER },
