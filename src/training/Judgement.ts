@@ -89,7 +89,11 @@ export const judge = Effect.fn("Judgement.judge")(function* (
     const homes = yield* readFitHomes(dataset, options, ids, choice.sensors, onProgress)
     const kept = share < 1 ? homes.map((home) => earlier(home, share)) : homes
     const byMode = collectModes(kept)
-    return { training: trainResidual(choice, byMode, heatpumpsOf(ids)), homes: byMode }
+    // Nothing is trained where only a champion is judged; the anchors need the records all the same.
+    const training = other.evaluateOnly
+      ? trainResidual(choice, collectModes([]), 0)
+      : trainResidual(choice, byMode, heatpumpsOf(ids))
+    return { training, homes: byMode }
   })
 
   const skipped = new Map<FaultKind, ReadonlyArray<string>>()

@@ -177,11 +177,18 @@ const blocksOf = (input: CardInput): ReadonlyArray<Block> => {
     {
       kind: "list",
       items: [
-        ...training.warnings,
+        // Of a champion judged alone nothing is known but what it scores.
+        ...(isResidual ? training.warnings : []),
         "Faults are simulated changes of real or pooled records; no labelled faults of real homes exist. Believe the direction more than the last digit.",
         "A fault that is there from the first day, or lasts for days, becomes normal to the model after one to five days.",
-        `Sensors it needs: ${training.choice.sensors.join(", ")}. A home without one of them may get false alarms.`,
-        ...(outdoor.length === 0 ? [] : [`Outdoor temperatures it has seen (98 % of records): ${outdoor.join("; ")}.`]),
+        ...(isResidual
+          ? [
+              `Sensors it needs: ${training.choice.sensors.join(", ")}. A home without one of them may get false alarms.`
+            ]
+          : []),
+        ...(outdoor.length === 0 || !isResidual
+          ? []
+          : [`Outdoor temperatures it has seen (98 % of records): ${outdoor.join("; ")}.`]),
         "A stuck outdoor sensor is hard to notice while hot water is made."
       ]
     },
@@ -263,7 +270,7 @@ const blocksOf = (input: CardInput): ReadonlyArray<Block> => {
       kind: "list",
       items: [
         `${count.format(sample.recordsByMode.reduce((sum, n) => sum + n, 0))} records of ${sample.installations.length} installations, ${new Date(sample.firstMs).toISOString().slice(0, 10)} to ${new Date(sample.lastMs).toISOString().slice(0, 10)}; fingerprint ${sample.fingerprint.slice(0, 16)}`,
-        ...modes.map((mode) => {
+        ...(isResidual ? modes : []).map((mode) => {
           const { heatpumps, records, untrainedBecause } = training.byMode[mode]
           return untrainedBecause === undefined
             ? `${title(mode)}: fitted to ${count.format(records)} records of ${heatpumps} heat pumps`
