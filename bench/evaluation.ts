@@ -26,8 +26,8 @@ import { soil } from "../test/support/fleetDirt.js"
 import { memoryDataset } from "../test/support/memoryDataset.js"
 import type { Result } from "./support.js"
 
-/** Development used 7, 11, 12, 13, 14, 21, 22, 31, 41, 43 and 101. */
-const seeds = [102, 103, 104]
+/** Development used 7, 11, 12, 13, 14, 21, 22, 31, 41, 43, 101 and 103. */
+const seeds = [105, 106, 107]
 const seasonSeed = 201
 const seed = 42
 const trainingSensors = residualSensors.filter((sensor) => sensor !== "temp_air_heat_exchanger")

@@ -9,7 +9,7 @@
  * u = residuals (`ResidualMap`); G = [y, r] of a home (`HomeReplay`); S = mean over G's columns of (G_c / g_c)², g_c the
  * column's robust scale. An alarm is three sightings in a row with S ≥ θ; θ is the smallest with at most
  * `targetAlarmsPerWeek` alarms per installation-week, and 0.05 % of the time in alarm, on homes that were not fitted (four folds by home; by time when
- * there is one home only), no home counting for more than three, plus 20 %.
+ * there is one home only), no home counting for more than three, plus a margin.
  *
  * A single record far beyond the usual, a glitch within the physical range, does not enter the rolling mean: it would
  * raise S for half an hour. The limit is 6 g of the residual now, where S alone is about to alarm anyway, so a fault that
@@ -49,8 +49,11 @@ const targetShareInAlarm = 0.0005
 /** A home counts for no more than this, or one odd home would deafen the model for all the others. */
 const mostAlarmsPerHome = 3
 const mostShareInAlarmPerHome = 0.003
-/** For what the cap leaves out, and for what homes that were not fitted raise beyond those that were. */
-const safetyFactor = 1.2
+/**
+ * For what the cap leaves out, and for what homes that were not fitted raise beyond those that were. Hot water runs for an
+ * hour and a half a day: its threshold rests on a tenth of the records.
+ */
+const safetyFactor: Readonly<Record<Mode, number>> = { heating: 1.2, cooling: 1.2, water: 1.5, standby: 1.2 }
 const folds = 4
 /** In sightings: hot water runs for an hour and a half a day, heating for many. */
 const priorCount: Readonly<Record<Mode, number>> = { heating: 100, cooling: 100, water: 30, standby: 100 }
@@ -258,6 +261,6 @@ export const fitResidualModel = (
   const weeks = homes.reduce((sum, home) => sum + home.spanDays, 0) / 7
   return {
     ...fitUncalibrated(mode, sensors, homes),
-    threshold: safetyFactor * calibrate(traces, targetAlarmsPerWeek * weeks)
+    threshold: safetyFactor[mode] * calibrate(traces, targetAlarmsPerWeek * weeks)
   }
 }
