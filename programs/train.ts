@@ -16,7 +16,6 @@ import { openFileDataset } from "../src/training/FileDataset.js"
 import { failedCriteria } from "../src/training/Gate.js"
 import { judge, trainedOf } from "../src/training/Judgement.js"
 import { metricsJson } from "../src/training/Metrics.js"
-import { modelCard } from "../src/training/ModelCard.js"
 import { metadataOf, summaryLines, summaryMarkdown } from "../src/training/TrainingReport.js"
 import { makeVictoriaMetricsDataset } from "../src/training/VictoriaMetricsDataset.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
@@ -207,6 +206,8 @@ export const train = Command.make(
       const isRefused = failed.length > 0 && !options.noGate && !options.evaluateOnly
       const versions = { telemetry: version, river: "0.23.0" }
       const name = canonicalModel(options.model)
+      // Its plots' library takes a second to load, which only this program should pay.
+      const { modelCard } = yield* Effect.promise(() => import("../src/training/ModelCard.js"))
       const card = modelCard({
         model: name,
         judgement,
