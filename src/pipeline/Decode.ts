@@ -3,6 +3,7 @@ import { canonicalModel } from "../domain/ModelName.js"
 import { Envelope, type Submission } from "../domain/Submission.js"
 import { type BodyError, type BodySource, checkHead, declaredLength, isCompressed, readBody } from "./Body.js"
 import { makeBufferPool } from "./ByteBuffer.js"
+import { FieldNames } from "./FieldNames.js"
 import { type NotJson, parseJson } from "./Json.js"
 import { decodeRecords } from "./Records.js"
 
@@ -24,6 +25,8 @@ export interface DecodeLimits {
   readonly maxInFlightBytes: number
   /** How old a sample may be. */
   readonly retention: Duration.Duration
+  /** How many field names that the sensor registry does not have an installation may use. */
+  readonly unknownFields: number
 }
 
 const overload = {
@@ -67,14 +70,15 @@ const decodeEnvelope = Schema.decodeUnknown(Envelope, { errors: "all" })
 export const submissionOf = Effect.fn("Decode.submissionOf")(function* (
   json: unknown,
   nowMs: number,
-  retentionMs: number
+  retentionMs: number,
+  names?: FieldNames
 ) {
   const envelope = yield* Effect.mapError(decodeEnvelope(json), mismatchOf)
   const model = canonicalModel(envelope.heatpump_model ?? "")
   const submission: Submission = {
     installationId: envelope.installation_id,
     version: envelope.version ?? "unknown",
-    ...decodeRecords(envelope.data, model, nowMs, retentionMs)
+    ...decodeRecords(envelope.data, model, nowMs, retentionMs, names?.allowanceOf(envelope.installation_id))
   }
   return submission
 })
@@ -89,6 +93,7 @@ export class Decode extends Context.Tag("telemetry/pipeline/Decode")<
       this,
       Effect.gen(function* () {
         const withBuffer = makeBufferPool()
+        const names = new FieldNames(limits.unknownFields)
         const retentionMs = Duration.toMillis(limits.retention)
         const inFlightBytes = yield* Effect.makeSemaphore(Math.max(limits.maxInFlightBytes, limits.maxBodyBytes))
 
@@ -100,7 +105,7 @@ export class Decode extends Context.Tag("telemetry/pipeline/Decode")<
           const json = yield* withBuffer((buffer) =>
             Effect.flatMap(readBody(request, limits.maxBodyBytes, buffer), parseJson)
           )
-          return yield* submissionOf(json, yield* Clock.currentTimeMillis, retentionMs)
+          return yield* submissionOf(json, yield* Clock.currentTimeMillis, retentionMs, names)
         })
 
         const submission = Effect.fn("Decode.submission")(function* (request: BodySource) {

@@ -78,6 +78,7 @@ const InstantVector = Schema.parseJson(
   })
 )
 
+const LabelValues = Schema.parseJson(Schema.Struct({ data: Schema.Array(Schema.String) }))
 const SeriesList = Schema.parseJson(Schema.Struct({ data: Schema.Array(LabelSet) }))
 
 /** One line of an export: samples of one series. A series may take several lines. */
@@ -242,6 +243,17 @@ const make = Effect.fn("VictoriaMetrics.make")(function* (options: VictoriaMetri
     return data.length > 0
   })
 
+  /** The ids of all installations that have a series. */
+  const installations = Effect.gen(function* () {
+    const operation = "list installations"
+    // Without a start, the last minutes are meant.
+    const request = HttpClientRequest.get(urls.installations).pipe(HttpClientRequest.setUrlParams({ start: "0" }))
+    const { data } = yield* Schema.decodeUnknown(LabelValues)(yield* askOk(operation, request)).pipe(
+      Effect.mapError(() => new DatabaseUnavailable({ operation, reason: "its answer is not a list of values" }))
+    )
+    return data
+  })
+
   const flush = urls.flush === undefined ? Effect.void : askOk("flush", HttpClientRequest.get(urls.flush))
 
   const instance = Effect.gen(function* () {
@@ -257,7 +269,7 @@ const make = Effect.fn("VictoriaMetrics.make")(function* (options: VictoriaMetri
     return instance
   })
 
-  return { write, query, export: exportSeries, deleteSeries, hasSeries, flush, instance }
+  return { write, query, export: exportSeries, deleteSeries, hasSeries, installations, flush, instance }
 })
 
 export class VictoriaMetrics extends Context.Tag("telemetry/store/VictoriaMetrics")<
