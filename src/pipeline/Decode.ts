@@ -1,11 +1,20 @@
 import { Array as Arr, Clock, Context, Data, Duration, Effect, Layer, type ParseResult, Schema } from "effect"
 import { canonicalModel } from "../domain/ModelName.js"
 import { Envelope, type Submission } from "../domain/Submission.js"
-import { type BodyError, type BodySource, checkHead, declaredLength, isCompressed, readBody } from "./Body.js"
+import {
+  type BodyError,
+  type BodySource,
+  BodyTooLarge,
+  checkHead,
+  declaredLength,
+  isCompressed,
+  readBody
+} from "./Body.js"
 import { makeBufferPool } from "./ByteBuffer.js"
 import { FieldNames } from "./FieldNames.js"
 import { type NotJson, parseJson } from "./Json.js"
 import { decodeRecords } from "./Records.js"
+import { isTooDense } from "./Structure.js"
 
 /** JSON, but not a submission. `detail` names keys and expectations, never values. */
 export class EnvelopeMismatch extends Data.TaggedError("EnvelopeMismatch")<{ readonly detail: string }> {}
@@ -64,6 +73,8 @@ const mismatchOf = (error: ParseResult.ParseError): EnvelopeMismatch => {
   return new EnvelopeMismatch({ detail: `The submission is not valid: ${sentences.join("; ")}` })
 }
 
+const tooDense = () => new BodyTooLarge({ detail: "The body holds more objects and arrays than records could need" })
+
 const decodeEnvelope = Schema.decodeUnknown(Envelope, { errors: "all" })
 
 /** A parsed body → submission: the envelope by Schema, the records by their loop. */
@@ -103,7 +114,10 @@ export class Decode extends Context.Tag("telemetry/pipeline/Decode")<
 
         const readAndDecode = Effect.fn("Decode.readAndDecode")(function* (request: BodySource) {
           const json = yield* withBuffer((buffer) =>
-            Effect.flatMap(readBody(request, limits.maxBodyBytes, buffer), parseJson)
+            readBody(request, limits.maxBodyBytes, buffer).pipe(
+              Effect.filterOrFail((body) => !isTooDense(body), tooDense),
+              Effect.flatMap(parseJson)
+            )
           )
           return yield* submissionOf(json, yield* Clock.currentTimeMillis, retentionMs, names)
         })
