@@ -78,6 +78,17 @@ const bodyProblems = [
 ] as const
 const BodyProblem = Schema.Union(...bodyProblems)
 
+const text = { schema: { type: "string" } }
+
+/** Effect describes one type per answer. */
+const withExportTypes = (operation: Record<string, unknown>): Record<string, unknown> => ({
+  ...operation,
+  responses: {
+    ...Object(operation.responses),
+    "200": { description: "All records", content: { "application/x-ndjson": text, "text/csv": text } }
+  }
+})
+
 /** What a person may ask of the operator (GDPR, Art. 15, 17 and 20). */
 export class Rights extends HttpApiGroup.make("rights", { topLevel: true })
   .add(
@@ -91,10 +102,10 @@ export class Rights extends HttpApiGroup.make("rights", { topLevel: true })
   .add(
     HttpApiEndpoint.post("export", "/api/v1/installations/export")
       .setPayload(ExportPayload)
-      .addSuccess(Schema.String.pipe(HttpApiSchema.withEncoding({ kind: "Text", contentType: "application/x-ndjson" })))
-      .addSuccess(Schema.String.pipe(HttpApiSchema.withEncoding({ kind: "Text", contentType: "text/csv" })))
+      .addSuccess(Schema.String)
       .addError(BodyProblem)
       .annotate(OpenApi.Override, bearer)
+      .annotate(OpenApi.Transform, withExportTypes)
       .annotate(OpenApi.Summary, "All data of one home")
       .annotate(OpenApi.Description, `One line per record and heat pump, or in CSV per sample. ${adminOnly}`)
   )
