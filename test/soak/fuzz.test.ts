@@ -4,7 +4,6 @@
  */
 import { execFile } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
-import { connect, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
@@ -75,38 +74,4 @@ it.runIf(hasSchemathesis)(
       assert.notInclude(server.log(), "BUG:")
     }).pipe(Effect.scoped, Effect.runPromise),
   300_000
-)
-
-it.scopedLive(
-  "2,000 half-open connections do not delay a good submission",
-  () =>
-    Effect.gen(function* () {
-      const server = yield* serverProcess({ DATA_DIR: yield* directory, LOG_LEVEL: "error", MAX_CONNECTIONS: "4000" })
-      const port = Number(new URL(server.url).port)
-      const sockets: Array<Socket> = []
-      yield* Effect.addFinalizer(() =>
-        Effect.sync(() => {
-          for (const socket of sockets) socket.destroy()
-        })
-      )
-      yield* Effect.promise(async () => {
-        for (let i = 0; i < 2_000; i++) {
-          const socket = connect(port, "127.0.0.1", () =>
-            socket.write("POST /api/v1/submit HTTP/1.1\r\nhost: x\r\nx-slow: ")
-          )
-          socket.on("error", () => {})
-          sockets.push(socket)
-          if (i % 100 === 99) await new Promise((resolve) => setTimeout(resolve, 20))
-        }
-        const took: Array<number> = []
-        for (let i = 0; i < 20; i++) {
-          const start = performance.now()
-          assert.strictEqual((await submit(server.url, newHome([record()]))).status, 200)
-          took.push(performance.now() - start)
-        }
-        process.stdout.write(`slowloris: the slowest of 20 submissions took ${Math.max(...took).toFixed(0)} ms\n`)
-        assert.isBelow(Math.max(...took), 1_000)
-      })
-    }),
-  120_000
 )
