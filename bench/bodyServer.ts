@@ -3,6 +3,7 @@ import { createServer } from "node:http"
 import { HttpServer } from "@effect/platform"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { ConfigProvider, Duration, Effect, Layer, Redacted } from "effect"
+import { Clients } from "../src/http/Clients.js"
 import { About } from "../src/http/Handlers.js"
 import { layerHttp, layerListener } from "../src/http/Server.js"
 import { layerLogging } from "../src/observability/Logging.js"
@@ -11,6 +12,7 @@ import { readBody } from "../src/pipeline/Body.js"
 import { makeBufferPool } from "../src/pipeline/ByteBuffer.js"
 import { Ingest } from "../src/pipeline/Ingest.js"
 import { Mask } from "../src/pipeline/Mask.js"
+import { Quotas } from "../src/pipeline/Quotas.js"
 import { Backlog } from "../src/store/Backlog.js"
 import { Store } from "../src/store/Store.js"
 
@@ -70,9 +72,11 @@ const ours = (logLevel: string) => {
     Layer.provide([
       Auth.layer({ logger: [Redacted.make("benchmark-token-0123")], admin: [] }),
       Mask.layer,
+      Clients.layer([]),
+      Layer.mock(Quotas, {}),
       Layer.mock(Store, {}),
       Backlog.layerNone,
-      Layer.succeed(About, { version: "bench", modelDir: "" })
+      Layer.succeed(About, { version: "bench", modelDir: "", retention: Duration.days(365) })
     ]),
     Layer.provide([NodeContext.layer, layerLogging]),
     Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map([["LOG_LEVEL", logLevel]]))))

@@ -1,8 +1,8 @@
 import { Options } from "@effect/cli"
 import { HttpClient, HttpClientRequest, HttpClientResponse } from "@effect/platform"
-import { Effect, Option, type Redacted, type Schema } from "effect"
+import { type Duration, Effect, Option, type Redacted, type Schema } from "effect"
 import { operatorToken } from "../src/AccessTokens.js"
-import { Problem } from "../src/http/Api.js"
+import { Problem } from "../src/http/Problem.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
 import { dataDir } from "./serve.js"
 
@@ -27,29 +27,38 @@ export interface ServerOptions {
 
 export const unreachable = (message: string) => new ProgramFailure({ code: ExitCode.unreachable, message })
 
-/** The answer to an operator's request, whose URL is the path alone; exit codes for everything else. */
-export const askServer = Effect.fn("askServer")(function* <A, I>(
+/** The 200 to an operator's request, whose URL is the path alone; exit codes for everything else. */
+export const requestServer = Effect.fn("requestServer")(function* (
   { dataDir, token, url }: ServerOptions,
   request: HttpClientRequest.HttpClientRequest,
-  schema: Schema.Schema<A, I>
+  timeout: Duration.DurationInput = "10 seconds"
 ) {
   const client = yield* HttpClient.HttpClient
   const bearer = yield* Option.match(token, { onNone: () => operatorToken(dataDir), onSome: Effect.succeed })
   const response = yield* client
     .execute(request.pipe(HttpClientRequest.prependUrl(url.replace(/\/+$/, "")), HttpClientRequest.bearerToken(bearer)))
     .pipe(
-      Effect.timeout("10 seconds"),
+      Effect.timeout(timeout),
       Effect.mapError(() => unreachable(`no server answers at ${url}; is it running? See --url`))
     )
-  if (response.status === 200) {
-    return yield* HttpClientResponse.schemaBodyJson(schema)(response).pipe(
-      Effect.mapError(() => unreachable(`what answers at ${url} is not this server, or another release of it`))
-    )
-  }
+  if (response.status === 200) return response
   const { detail } = yield* HttpClientResponse.schemaBodyJson(Problem)(response).pipe(
     Effect.orElseSucceed(() => ({ detail: "no reason given" }))
   )
   return yield* response.status === 401 || response.status === 403
     ? new ProgramFailure({ code: ExitCode.failed, message: `${url} refused the token: ${detail}; see --token` })
     : unreachable(`${url} answered ${response.status}: ${detail}`)
+})
+
+/** The same, read as JSON. */
+export const askServer = Effect.fn("askServer")(function* <A, I>(
+  server: ServerOptions,
+  request: HttpClientRequest.HttpClientRequest,
+  schema: Schema.Schema<A, I>,
+  timeout?: Duration.DurationInput
+) {
+  const response = yield* requestServer(server, request, timeout)
+  return yield* HttpClientResponse.schemaBodyJson(schema)(response).pipe(
+    Effect.mapError(() => unreachable(`what answers at ${server.url} is not this server, or another release of it`))
+  )
 })

@@ -1,7 +1,9 @@
 import { Command, Options } from "@effect/cli"
 import { FileSystem, Path } from "@effect/platform"
-import { Deferred, Effect, Layer } from "effect"
+import { Deferred, Effect, FiberSet, Layer } from "effect"
 import { serverTokens } from "../src/AccessTokens.js"
+import { rawAddress } from "../src/domain/Address.js"
+import { Clients } from "../src/http/Clients.js"
 import { About } from "../src/http/Handlers.js"
 import { layerHttp, layerListener } from "../src/http/Server.js"
 import { Fatal } from "../src/observability/Fatal.js"
@@ -9,7 +11,8 @@ import { Auth } from "../src/pipeline/Auth.js"
 import { Decode } from "../src/pipeline/Decode.js"
 import { Encode } from "../src/pipeline/Encode.js"
 import { Ingest } from "../src/pipeline/Ingest.js"
-import { Mask } from "../src/pipeline/Mask.js"
+import { isLoopback, Mask } from "../src/pipeline/Mask.js"
+import { Quotas } from "../src/pipeline/Quotas.js"
 import { Write } from "../src/pipeline/Write.js"
 import { SettingInvalid } from "../src/Secrets.js"
 import * as Settings from "../src/Settings.js"
@@ -40,6 +43,27 @@ const makeDataDir = Effect.fn("serve.makeDataDir")(function* (directory: string)
   )
 })
 
+/** SIGHUP reads the tokens again, from their files above all; what cannot be read leaves the old ones valid. */
+const layerTokenReload = (dataDir: string) =>
+  Layer.scopedDiscard(
+    Effect.gen(function* () {
+      const auth = yield* Auth
+      const run = yield* FiberSet.makeRuntime<FileSystem.FileSystem | Path.Path>()
+      const reload = serverTokens(dataDir).pipe(
+        Effect.flatMap(auth.replace),
+        Effect.zipRight(Effect.logInfo("read the tokens again")),
+        Effect.catchAll((error) => Effect.logError(`the tokens stay as they are: ${error.message}`))
+      )
+      const listener = () => {
+        run(reload)
+      }
+      yield* Effect.acquireRelease(
+        Effect.sync(() => process.on("SIGHUP", listener)),
+        () => Effect.sync(() => process.off("SIGHUP", listener))
+      )
+    })
+  )
+
 /** Everything `serve` is made of, from the outside in. Each starts after what stands below it and stops before it. */
 export const layerServe = Effect.fn("serve.layer")(function* (options: {
   readonly host: string
@@ -49,16 +73,29 @@ export const layerServe = Effect.fn("serve.layer")(function* (options: {
   const path = yield* Path.Path
   const limits = yield* Settings.limits
   const connections = yield* Settings.connections
+  const quotas = yield* Settings.quotas
+  const trustedProxies = yield* Settings.trustedProxies
   const modelDir = (yield* Settings.modelDir) || path.join(options.dataDir, "models")
   yield* makeDataDir(options.dataDir)
   const tokens = yield* serverTokens(options.dataDir)
+  if (trustedProxies.length === 0 && !isLoopback(rawAddress(options.host))) {
+    yield* Effect.logWarning(
+      "listening beyond this machine without a trusted proxy: put one with HTTPS in front, and name it in TRUSTED_PROXIES"
+    )
+  }
   const store = yield* layerStore({ ...limits, dataDir: options.dataDir })
 
   return layerHttp.pipe(
     Layer.provideMerge(layerListener({ ...connections, host: options.host, port: options.port })),
     Layer.provide(Ingest.layer),
-    Layer.provide([Decode.layer(limits), Encode.layer, Write.layer]),
-    Layer.provide([Auth.layer(tokens), Mask.layer, Layer.succeed(About, { version, modelDir })]),
+    Layer.provide([Decode.layer({ ...limits, ...quotas }), Encode.layer, Write.layer]),
+    Layer.provide([Quotas.layer(quotas), layerTokenReload(options.dataDir)]),
+    Layer.provide([
+      Auth.layer(tokens),
+      Clients.layer(trustedProxies),
+      Mask.layer,
+      Layer.succeed(About, { version, modelDir, retention: limits.retention })
+    ]),
     Layer.provideMerge(store)
   )
 })

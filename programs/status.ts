@@ -67,9 +67,21 @@ export const report = (url: string, status: Status): string => {
     ],
     ["Stored", `${count.format(store.records)} records, ${count.format(store.samples)} samples`],
     [
+      "Oldest day",
+      `${store.oldest_day ?? "none yet"}; removed after ${count.format(store.retention_days)} days (RETENTION_DAYS)`
+    ],
+    [
       "Store",
       `${store.kind === "embedded" ? `embedded, ${bytes(store.bytes_on_disk)}` : "VictoriaMetrics"}, ${store.ready ? "accepting submissions" : `NOT accepting submissions: ${store.detail}`}`
     ],
+    ...(store.damaged_files.length === 0
+      ? []
+      : [
+          [
+            "Damaged files",
+            `${store.damaged_files.join(", ")}: set aside by repairs, and may hold erased data`
+          ] as const
+        ]),
     ...(status.journal === null ? [] : journalLines(status.journal)),
     ...(status.models.length === 0
       ? [["Models", "none yet"] as const]

@@ -1,5 +1,7 @@
 /** Every setting of every program: name, unit, default, meaning. The only reader of the environment. */
-import { Config, ConfigProvider, Duration, Layer, LogLevel } from "effect"
+import { isIP } from "node:net"
+import { Config, ConfigError, ConfigProvider, Duration, Either, Layer, LogLevel } from "effect"
+import { canonicalAddress } from "./domain/Address.js"
 
 export interface Setting {
   readonly name: string
@@ -113,6 +115,79 @@ export const limits = Config.all({
     same
   )
 })
+
+/** What one home, and one address, may do. */
+export const quotas = Config.all({
+  installationSamplesPerHour: setting(
+    "INSTALLATION_SAMPLES_PER_HOUR",
+    atLeastOne,
+    5_000_000,
+    "Samples of one installation, also at once; ten times what a home sends every second",
+    same
+  ),
+  unknownFields: setting(
+    "INSTALLATION_UNKNOWN_FIELDS",
+    atLeastZero,
+    500,
+    "Field names of one installation that are not in the sensor registry; more are dropped and counted",
+    same
+  ),
+  addressRequestsPerHour: setting(
+    "ADDRESS_REQUESTS_PER_HOUR",
+    atLeastOne,
+    7_200,
+    "Requests of one address, also at once; a refused one counts ten times, and this machine's own do not",
+    same
+  ),
+  addressNewInstallationsPerHour: setting(
+    "ADDRESS_NEW_INSTALLATIONS_PER_HOUR",
+    atLeastOne,
+    100,
+    "Installations never heard of before, by address",
+    same
+  )
+})
+
+/** A range of addresses: those that agree with `address` in the first `prefix` bits. */
+export interface TrustedNetwork {
+  readonly address: string
+  readonly prefix: number
+}
+
+/** `10.0.0.1`, `10.0.0.0/8`, `fd00::/8`; undefined for anything else. */
+const networkOf = (text: string): TrustedNetwork | undefined => {
+  const [, given = "", bits] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(text) ?? []
+  const address = canonicalAddress(given)
+  if (address === undefined) return undefined
+  const isMapped = isIP(given) === 6 && isIP(address) === 4
+  const longest = isIP(address) === 4 ? 32 : 128
+  const prefix = bits === undefined ? longest : Number(bits) - (isMapped ? 96 : 0)
+  return prefix >= 0 && prefix <= longest ? { address, prefix } : undefined
+}
+
+const trustedNetworks = (name: string): Config.Config<ReadonlyArray<TrustedNetwork>> =>
+  Config.string(name).pipe(
+    Config.mapOrFail((list) => {
+      const networks: Array<TrustedNetwork> = []
+      for (const text of list.split(",").map((text) => text.trim())) {
+        if (text === "") continue
+        const network = networkOf(text)
+        const message = `must be addresses and networks like 10.0.0.1, 172.16.0.0/12 or fd00::/8, not ${text}`
+        if (network === undefined) return Either.left(ConfigError.InvalidData([name], message))
+        networks.push(network)
+      }
+      return Either.right(networks)
+    })
+  )
+
+const noNetworks: ReadonlyArray<TrustedNetwork> = []
+export const trustedProxies = setting(
+  "TRUSTED_PROXIES",
+  trustedNetworks,
+  noNetworks,
+  "Reverse proxies, as addresses or networks: they alone are believed for whom they ask",
+  same
+)
 
 /** The time-series database; its secrets, each also as `NAME_FILE`, are read by `programs/serve`. */
 export const vmPassword = "VM_PASSWORD"

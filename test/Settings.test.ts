@@ -11,6 +11,8 @@ const everything = Config.all({
   minInstallations: Settings.minInstallations,
   minDataPoints: Settings.minDataPoints,
   limits: Settings.limits,
+  quotas: Settings.quotas,
+  trustedProxies: Settings.trustedProxies,
   victoriaMetrics: Settings.victoriaMetrics,
   connections: Settings.connections,
   logLevel: Settings.logLevel,
@@ -76,6 +78,7 @@ it.scopedLive("a server with a setting that cannot be used does not start, and s
     for (const [name, value] of [
       ["MAX_BODY_BYTES", "16MB"],
       ["SHUTDOWN_GRACE_SECONDS", "0"],
+      ["TRUSTED_PROXIES", "10.0.0.1, proxy.example"],
       ["AUTH_TOKEN", "short"],
       ["DATA_DIR", "/dev/null/data"]
     ] as const) {

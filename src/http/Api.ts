@@ -1,11 +1,8 @@
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
 import { Verdict } from "../domain/Submission.js"
-
-/** Every error body: one sentence for people. Nothing that was submitted, no trace, no internal address. */
-export const Problem = Schema.Struct({
-  detail: Schema.String.annotations({ examples: ["The token is not valid for this request"] })
-}).annotations({ identifier: "Problem" })
+import { Problem } from "./Problem.js"
+import { Rights } from "./RightsApi.js"
 
 const problem = (status: number, description: string) =>
   Problem.annotations({ ...HttpApiSchema.annotations({ status, description }) })
@@ -13,6 +10,7 @@ const problem = (status: number, description: string) =>
 const BadRequest = problem(400, "Not JSON, or the body is damaged")
 const Unauthorized = problem(401, "No bearer token")
 const Forbidden = problem(403, "The token is not valid")
+const Gone = problem(410, "The data of this installation has been erased on request")
 const LengthRequired = problem(411, "No body")
 const PayloadTooLarge = problem(413, "Too large, on the wire or after decompression")
 const UnsupportedMediaType = problem(415, "Content-Type or Content-Encoding is not supported")
@@ -142,7 +140,12 @@ export const Status = Schema.Struct({
     records: Schema.Int,
     samples: Schema.Int,
     bytes_on_disk: Schema.Int,
-    last_submission: Schema.NullOr(Schema.Number).annotations({ description: "Unix seconds" })
+    last_submission: Schema.NullOr(Schema.Number).annotations({ description: "Unix seconds" }),
+    oldest_day: Schema.NullOr(Schema.String).annotations({
+      description: "UTC day of the oldest sample, or, behind a database, on which the oldest block was received"
+    }),
+    retention_days: Schema.Number.annotations({ description: "Age at which samples are removed" }),
+    damaged_files: Schema.Array(Schema.String).annotations({ description: "Set aside by repairs; may be deleted" })
   }),
   journal,
   models: Schema.Array(ModelFile)
@@ -158,6 +161,7 @@ class Ingest extends HttpApiGroup.make("ingest", { topLevel: true }).add(
     .addError(BadRequest)
     .addError(Unauthorized)
     .addError(Forbidden)
+    .addError(Gone)
     .addError(LengthRequired)
     .addError(PayloadTooLarge)
     .addError(UnsupportedMediaType)
@@ -221,6 +225,7 @@ export class Api extends HttpApi.make("telemetry")
   .add(System)
   .add(Admin)
   .add(Quarantine)
+  .add(Rights)
   .annotate(OpenApi.Title, "Heat pump telemetry collector")
   .annotate(OpenApi.Description, "Receives and keeps the sensor records that loggers in homes upload once a day.")
   .annotate(OpenApi.License, { name: "MIT" })

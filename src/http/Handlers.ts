@@ -1,38 +1,33 @@
 import { HttpApiBuilder, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
-import { Clock, Context, Duration, Effect, Either, Layer, Option } from "effect"
+import { Clock, Context, Duration, Effect, Either, Layer } from "effect"
 import { listModelFiles } from "../artifact/ModelFiles.js"
-import { type RawAddress, rawAddress } from "../domain/Address.js"
 import { Auth } from "../pipeline/Auth.js"
 import { Ingest } from "../pipeline/Ingest.js"
-import { isLoopback } from "../pipeline/Mask.js"
 import { Backlog, type BacklogReport } from "../store/Backlog.js"
 import { Store, StoreError } from "../store/Store.js"
 import { Api, type JournalStatus, type Readiness, type Resent, type Status, type SubmitResult } from "./Api.js"
+import { Clients } from "./Clients.js"
 import { answer } from "./Problems.js"
+import { RightsHandlers } from "./RightsHandlers.js"
 
 /** What the status handler says about the program it runs in. */
 export class About extends Context.Tag("telemetry/http/About")<
   About,
-  { readonly version: string; readonly modelDir: string }
+  { readonly version: string; readonly modelDir: string; readonly retention: Duration.Duration }
 >() {}
 
 const activeWindow = Duration.days(30)
 
-const peerOf = (request: HttpServerRequest.HttpServerRequest): RawAddress =>
-  rawAddress(Option.getOrElse(request.remoteAddress, () => ""))
-
-/** Asked from this machine itself: a proxy on this machine says for whom it asks. */
-const isLocal = (request: HttpServerRequest.HttpServerRequest): boolean =>
-  isLoopback(peerOf(request)) && !("x-forwarded-for" in request.headers) && !("forwarded" in request.headers)
-
 const IngestHandlers = HttpApiBuilder.group(Api, "ingest", (handlers) =>
   Effect.gen(function* () {
     const ingest = yield* Ingest
+    const clients = yield* Clients
     return handlers.handleRaw("submit", ({ request }) => {
       const incoming = NodeHttpServerRequest.toIncomingMessage(request)
+      const { address, isLocal } = clients.of(request)
       return ingest
-        .submit({ authorization: incoming.headers.authorization, peer: peerOf(request), body: incoming })
+        .submit({ authorization: incoming.headers.authorization, client: address, isLocal, body: incoming })
         .pipe(
           Effect.map((receipt) => {
             const result: SubmitResult = {
@@ -101,14 +96,21 @@ const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
     const store = yield* Store
     const backlog = yield* Backlog
     const about = yield* About
+    const clients = yield* Clients
     const startedMs = yield* Clock.currentTimeMillis
 
     const status = Effect.fn("Handlers.status")(function* (request: HttpServerRequest.HttpServerRequest) {
-      yield* auth.admin(request.headers.authorization, isLocal(request))
+      yield* auth.admin(request.headers.authorization, clients.of(request).isLocal)
       const nowMs = yield* Clock.currentTimeMillis
-      // At once: a database that hangs costs one time-out, not three.
-      const [active, totals, journal] = yield* Effect.all(
-        [store.activeInstallations(nowMs - Duration.toMillis(activeWindow)), store.totals, reportJournal(backlog)],
+      // At once: a database that hangs costs one time-out, not one each.
+      const [active, totals, oldestMs, damagedFiles, journal] = yield* Effect.all(
+        [
+          store.activeInstallations(nowMs - Duration.toMillis(activeWindow)),
+          store.totals,
+          store.oldestMs,
+          store.damagedFiles,
+          reportJournal(backlog)
+        ],
         { concurrency: "unbounded" }
       )
       const readiness = yield* Effect.either(store.ready)
@@ -133,7 +135,10 @@ const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
           records: totals.records,
           samples: totals.samples,
           bytes_on_disk: totals.bytesOnDisk,
-          last_submission: totals.lastReceivedMs === undefined ? null : totals.lastReceivedMs / 1000
+          last_submission: totals.lastReceivedMs === undefined ? null : totals.lastReceivedMs / 1000,
+          oldest_day: oldestMs === undefined ? null : new Date(oldestMs).toISOString().slice(0, 10),
+          retention_days: Duration.toDays(about.retention),
+          damaged_files: damagedFiles
         },
         journal,
         models: files.map(({ name, filename, sizeBytes, modifiedMs }) => ({
@@ -153,8 +158,9 @@ const QuarantineHandlers = HttpApiBuilder.group(Api, "quarantine", (handlers) =>
   Effect.gen(function* () {
     const auth = yield* Auth
     const backlog = yield* Backlog
+    const clients = yield* Clients
     const resend = Effect.fn("Handlers.resend")(function* (request: HttpServerRequest.HttpServerRequest) {
-      yield* auth.admin(request.headers.authorization, isLocal(request))
+      yield* auth.admin(request.headers.authorization, clients.of(request).isLocal)
       const resent: Resent = { resent_blocks: yield* backlog.resendQuarantined }
       return HttpServerResponse.unsafeJson(resent)
     })
@@ -163,5 +169,5 @@ const QuarantineHandlers = HttpApiBuilder.group(Api, "quarantine", (handlers) =>
 )
 
 export const layerApi = HttpApiBuilder.api(Api).pipe(
-  Layer.provide([IngestHandlers, SystemHandlers, AdminHandlers, QuarantineHandlers])
+  Layer.provide([IngestHandlers, SystemHandlers, AdminHandlers, QuarantineHandlers, RightsHandlers])
 )

@@ -1,11 +1,12 @@
 import { HttpApi, HttpApiBuilder, type HttpApp, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Cause, Clock, Context, DefaultServices, Effect, Exit, Option } from "effect"
-import { rawAddress } from "../domain/Address.js"
 import { maskAddress } from "../pipeline/Mask.js"
+import { Quotas } from "../pipeline/Quotas.js"
 import { Api } from "./Api.js"
+import { type Client, Clients } from "./Clients.js"
 import { lingerUntilRead } from "./NodeServer.js"
-import { problem } from "./Problems.js"
+import { answer, problem } from "./Problems.js"
 
 const routes = new Map<string, Array<string>>([
   ["/openapi.json", ["GET", "HEAD"]],
@@ -54,16 +55,62 @@ const closeUnread = (
   return HttpServerResponse.setHeader(response, "connection", "close")
 }
 
-/** Answers what no handler did: unknown addresses, and our own mistakes, which are logged and never described outside. */
-export const layerProblems = HttpApiBuilder.middleware((app) =>
-  Effect.withFiberRuntime((fiber) => {
-    const request = Context.unsafeGet(fiber.currentContext, HttpServerRequest.HttpServerRequest)
-    return app.pipe(
-      Effect.catchAllCause((cause) => answerFailure(request, cause)),
-      Effect.map((response) => closeUnread(request, response))
+/** Half a year: a proxy that has TLS once is expected to have it from then on. */
+const strictTransport = "max-age=15768000"
+
+const withHeaders = (response: HttpServerResponse.HttpServerResponse, { isHttps }: Client) =>
+  HttpServerResponse.setHeaders(response, {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cache-control": response.headers["cache-control"] ?? "no-store",
+    ...(isHttps ? { "strict-transport-security": strictTransport } : {})
+  })
+
+/** Between the client and the handlers. */
+export const layerEdge = HttpApiBuilder.middleware(
+  Effect.gen(function* () {
+    const clients = yield* Clients
+    const quotas = yield* Quotas
+    const warnOnce = yield* Effect.once(
+      Effect.logWarning(
+        "requests come through a proxy that is not in TRUSTED_PROXIES: all who use it count as one address"
+      )
     )
+
+    /** This machine's own requests and health checks always get through. */
+    const withinQuota = <E, R>(
+      request: HttpServerRequest.HttpServerRequest,
+      client: Client,
+      app: HttpApp.Default<E, R>
+    ) => {
+      if (client.isLocal || pathOf(request) === "/health") return app
+      return quotas.request(client.address).pipe(
+        Effect.matchEffect({
+          onFailure: answer,
+          onSuccess: () =>
+            Effect.tap(app, ({ status }) =>
+              quotas.refused(client.address).pipe(Effect.when(() => isTheirFault(status)))
+            )
+        })
+      )
+    }
+
+    return (app: HttpApp.Default) =>
+      Effect.withFiberRuntime((fiber) => {
+        const request = Context.unsafeGet(fiber.currentContext, HttpServerRequest.HttpServerRequest)
+        const client = clients.of(request)
+        // Answers what no handler did: unknown addresses, and our own mistakes, which are logged and never described outside.
+        const answered = Effect.catchAllCause(app, (cause) => answerFailure(request, cause))
+        return withinQuota(request, client, answered).pipe(
+          Effect.zipLeft(Effect.when(warnOnce, () => client.isThroughStranger)),
+          Effect.map((response) => withHeaders(closeUnread(request, response), client))
+        )
+      })
   })
 )
+
+const isTheirFault = (status: number) => status >= 400 && status < 500 && status !== 429
 
 const requestCancelled = 499
 
@@ -73,16 +120,14 @@ const statusOf = (exit: Exit.Exit<HttpServerResponse.HttpServerResponse, unknown
 }
 
 /** One line per request: method, route, status, duration, masked address. No query, no header, no body. */
-export const accessLog = <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, R> =>
+export const accessLog = <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, R | Clients> =>
   Effect.withFiberRuntime((fiber) => {
+    const clients = Context.unsafeGet(fiber.currentContext, Clients)
     const request = Context.unsafeGet(fiber.currentContext, HttpServerRequest.HttpServerRequest)
     const clock = Context.get(fiber.getFiberRef(DefaultServices.currentServices), Clock.Clock)
     const startMs = clock.unsafeCurrentTimeMillis()
     // Now: a closed socket has no address any more.
-    const client = Option.match(request.remoteAddress, {
-      onNone: () => "unknown",
-      onSome: (address) => maskAddress(rawAddress(address))
-    })
+    const client = maskAddress(clients.of(request).address)
     return Effect.onExit(app, (exit) => {
       const status = statusOf(exit)
       const route = routeOf(request)

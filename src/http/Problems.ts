@@ -16,6 +16,8 @@ const statusOf = {
   MediaTypeUnsupported: 415,
   EnvelopeMismatch: 422,
   Overloaded: 429,
+  QuotaExceeded: 429,
+  InstallationErased: 410,
   StoreFull: 503,
   StoreError: 503
 } as const satisfies Record<IngestError["_tag"], number>
@@ -33,6 +35,8 @@ export const answer = Effect.fn("Problems.answer")(function* (error: IngestError
       return problem(status, error.detail, { "retry-after": String(error.retryAfterSeconds) })
     case "Overloaded":
       yield* Effect.logWarning("refusing a submission: too many bytes in flight; see MAX_IN_FLIGHT_BYTES")
+      return problem(status, error.detail, { "retry-after": String(error.retryAfterSeconds) })
+    case "QuotaExceeded":
       return problem(status, error.detail, { "retry-after": String(error.retryAfterSeconds) })
     case "StoreError":
       yield* Effect.logError(error.message, error.cause)

@@ -2,14 +2,14 @@ import { HttpApiBuilder, HttpApiSwagger, HttpMiddleware, HttpServer } from "@eff
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Layer } from "effect"
 import { layerApi } from "./Handlers.js"
-import { accessLog, layerProblems } from "./Middleware.js"
+import { accessLog, layerEdge } from "./Middleware.js"
 import { makeNodeServer, type NodeServerOptions } from "./NodeServer.js"
 
 /** The API on whatever server it is given; needs the pipeline, the store and an `HttpServer`. */
 export const layerHttp = HttpApiBuilder.serve(accessLog).pipe(
   HttpServer.withLogAddress,
   Layer.provide([HttpApiSwagger.layer(), HttpApiBuilder.middlewareOpenApi()]),
-  Layer.provide(layerProblems),
+  Layer.provide(layerEdge),
   Layer.provide(layerApi),
   // Spans would carry raw addresses.
   (layer) => HttpMiddleware.withTracerDisabledWhen(layer, () => true)

@@ -46,20 +46,33 @@ export class Auth extends Context.Tag("telemetry/pipeline/Auth")<
     readonly logger: (authorization: string | undefined) => Effect.Effect<Principal, AuthError>
     /** @param isLocal whether the request was made on this machine and not passed on by a proxy */
     readonly admin: (authorization: string | undefined, isLocal: boolean) => Effect.Effect<Principal, AuthError>
+    /** From now on these are the valid ones. */
+    readonly replace: (tokens: Tokens) => Effect.Effect<void>
   }
 >() {
   static readonly layer = (tokens: Tokens) =>
     Layer.sync(this, () => {
-      const isLogger = matcher(tokens.logger)
-      const isAdmin = matcher(tokens.admin)
-      const hasAdminToken = tokens.admin.length > 0
+      const gatesOf = ({ admin, logger }: Tokens) => ({
+        isLogger: matcher(logger),
+        isAdmin: matcher(admin),
+        hasAdminToken: admin.length > 0
+      })
+      let gates = gatesOf(tokens)
       return {
+        replace: (tokens) =>
+          Effect.sync(() => {
+            gates = gatesOf(tokens)
+          }),
         logger: (authorization) =>
-          Effect.filterOrFail(bearerToken(authorization), isLogger, () => refused).pipe(Effect.as("logger")),
+          Effect.filterOrFail(
+            bearerToken(authorization),
+            (token) => gates.isLogger(token),
+            () => refused
+          ).pipe(Effect.as("logger")),
         admin: (authorization, isLocal) =>
           Effect.filterOrFail(
             bearerToken(authorization),
-            (token) => (hasAdminToken ? isAdmin(token) : isLocal && isLogger(token)),
+            (token) => (gates.hasAdminToken ? gates.isAdmin(token) : isLocal && gates.isLogger(token)),
             () => refused
           ).pipe(Effect.as("admin"))
       }

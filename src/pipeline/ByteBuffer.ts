@@ -2,8 +2,12 @@ import { Effect } from "effect"
 
 /** A buffer that grows and is used again: a fresh megabyte costs more in page faults than filling it does. */
 export class ByteBuffer {
-  bytes = Buffer.allocUnsafeSlow(initialBytes)
+  bytes: Buffer
   length = 0
+
+  constructor(bytes = initialBytes) {
+    this.bytes = Buffer.allocUnsafeSlow(bytes)
+  }
 
   clear(): void {
     this.length = 0

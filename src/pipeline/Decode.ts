@@ -1,10 +1,20 @@
 import { Array as Arr, Clock, Context, Data, Duration, Effect, Layer, type ParseResult, Schema } from "effect"
 import { canonicalModel } from "../domain/ModelName.js"
 import { Envelope, type Submission } from "../domain/Submission.js"
-import { type BodyError, type BodySource, checkHead, declaredLength, isCompressed, readBody } from "./Body.js"
+import {
+  type BodyError,
+  type BodySource,
+  BodyTooLarge,
+  checkHead,
+  declaredLength,
+  isCompressed,
+  readBody
+} from "./Body.js"
 import { makeBufferPool } from "./ByteBuffer.js"
+import { FieldNames } from "./FieldNames.js"
 import { type NotJson, parseJson } from "./Json.js"
 import { decodeRecords } from "./Records.js"
+import { isTooDense } from "./Structure.js"
 
 /** JSON, but not a submission. `detail` names keys and expectations, never values. */
 export class EnvelopeMismatch extends Data.TaggedError("EnvelopeMismatch")<{ readonly detail: string }> {}
@@ -24,6 +34,8 @@ export interface DecodeLimits {
   readonly maxInFlightBytes: number
   /** How old a sample may be. */
   readonly retention: Duration.Duration
+  /** How many field names that the sensor registry does not have an installation may use. */
+  readonly unknownFields: number
 }
 
 const overload = {
@@ -61,20 +73,23 @@ const mismatchOf = (error: ParseResult.ParseError): EnvelopeMismatch => {
   return new EnvelopeMismatch({ detail: `The submission is not valid: ${sentences.join("; ")}` })
 }
 
+const tooDense = () => new BodyTooLarge({ detail: "The body holds more objects and arrays than records could need" })
+
 const decodeEnvelope = Schema.decodeUnknown(Envelope, { errors: "all" })
 
 /** A parsed body → submission: the envelope by Schema, the records by their loop. */
 export const submissionOf = Effect.fn("Decode.submissionOf")(function* (
   json: unknown,
   nowMs: number,
-  retentionMs: number
+  retentionMs: number,
+  names?: FieldNames
 ) {
   const envelope = yield* Effect.mapError(decodeEnvelope(json), mismatchOf)
   const model = canonicalModel(envelope.heatpump_model ?? "")
   const submission: Submission = {
     installationId: envelope.installation_id,
     version: envelope.version ?? "unknown",
-    ...decodeRecords(envelope.data, model, nowMs, retentionMs)
+    ...decodeRecords(envelope.data, model, nowMs, retentionMs, names?.allowanceOf(envelope.installation_id))
   }
   return submission
 })
@@ -89,6 +104,7 @@ export class Decode extends Context.Tag("telemetry/pipeline/Decode")<
       this,
       Effect.gen(function* () {
         const withBuffer = makeBufferPool()
+        const names = new FieldNames(limits.unknownFields)
         const retentionMs = Duration.toMillis(limits.retention)
         const inFlightBytes = yield* Effect.makeSemaphore(Math.max(limits.maxInFlightBytes, limits.maxBodyBytes))
 
@@ -98,9 +114,12 @@ export class Decode extends Context.Tag("telemetry/pipeline/Decode")<
 
         const readAndDecode = Effect.fn("Decode.readAndDecode")(function* (request: BodySource) {
           const json = yield* withBuffer((buffer) =>
-            Effect.flatMap(readBody(request, limits.maxBodyBytes, buffer), parseJson)
+            readBody(request, limits.maxBodyBytes, buffer).pipe(
+              Effect.filterOrFail((body) => !isTooDense(body), tooDense),
+              Effect.flatMap(parseJson)
+            )
           )
-          return yield* submissionOf(json, yield* Clock.currentTimeMillis, retentionMs)
+          return yield* submissionOf(json, yield* Clock.currentTimeMillis, retentionMs, names)
         })
 
         const submission = Effect.fn("Decode.submission")(function* (request: BodySource) {

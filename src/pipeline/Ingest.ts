@@ -1,4 +1,4 @@
-import { Context, Effect, Layer } from "effect"
+import { Context, Data, Effect, Layer } from "effect"
 import type { MaskedIp, RawAddress } from "../domain/Address.js"
 import type { Verdict } from "../domain/Submission.js"
 import { Auth, type AuthError } from "./Auth.js"
@@ -6,12 +6,15 @@ import type { BodySource } from "./Body.js"
 import { Decode, type DecodeError } from "./Decode.js"
 import { Encode } from "./Encode.js"
 import { Mask } from "./Mask.js"
+import { type QuotaExceeded, Quotas } from "./Quotas.js"
 import { Write, type WriteError } from "./Write.js"
 
 /** One `POST /api/v1/submit` before anything of it has been believed. */
 export interface SubmissionRequest {
   readonly authorization: string | undefined
-  readonly peer: RawAddress
+  readonly client: RawAddress
+  /** Sent from this machine itself: there is no address to count by. */
+  readonly isLocal: boolean
   readonly body: BodySource
 }
 
@@ -26,9 +29,12 @@ export interface Receipt {
   readonly verdicts: ReadonlyArray<Verdict>
 }
 
-export type IngestError = AuthError | DecodeError | WriteError
+/** The person behind this installation has had its data erased: nothing of it is stored again. */
+export class InstallationErased extends Data.TaggedError("InstallationErased")<{ readonly detail: string }> {}
 
-/** The way of a submission through the five stages; the only place that knows their order. */
+export type IngestError = AuthError | DecodeError | QuotaExceeded | InstallationErased | WriteError
+
+/** The way of a submission through the stages; the only place that knows their order. */
 export class Ingest extends Context.Tag("telemetry/pipeline/Ingest")<
   Ingest,
   { readonly submit: (request: SubmissionRequest) => Effect.Effect<Receipt, IngestError> }
@@ -39,15 +45,18 @@ export class Ingest extends Context.Tag("telemetry/pipeline/Ingest")<
       const auth = yield* Auth
       const decode = yield* Decode
       const mask = yield* Mask
+      const quotas = yield* Quotas
       const encode = yield* Encode
       const write = yield* Write
 
       const submit = Effect.fn("Ingest.submit")(function* (request: SubmissionRequest) {
         yield* auth.logger(request.authorization)
         const submission = yield* decode.submission(request.body)
-        const client = mask.address(request.peer)
+        yield* quotas.submission(submission, request.isLocal ? undefined : request.client)
+        const client = mask.address(request.client)
         const encoded = yield* encode.blocks(submission)
         const appended = yield* write.blocks(encoded.blocks)
+        if (appended.includes("erased")) return yield* erased
         const receipt: Receipt = {
           processed: submission.processed,
           rejected: submission.rejected,
@@ -63,6 +72,10 @@ export class Ingest extends Context.Tag("telemetry/pipeline/Ingest")<
     })
   )
 }
+
+const erased = new InstallationErased({
+  detail: "The data of this installation has been erased on request, and no more of it is stored"
+})
 
 /** Counts and our own digest only: nothing that was submitted. */
 const logStored = (client: MaskedIp, { verdicts: _, ...counts }: Receipt) =>

@@ -1,33 +1,8 @@
-import { isIPv4, isIPv6 } from "node:net"
-import { Context, Layer, Redacted } from "effect"
-import { MaskedIp, type RawAddress } from "../domain/Address.js"
+import { createHmac, randomBytes } from "node:crypto"
+import { Clock, Context, Effect, Layer, Redacted, Schedule } from "effect"
+import { MaskedIp, parseAddress, type RawAddress } from "../domain/Address.js"
 
-/** The 8 groups of an IPv6 address, of which the last two may be written as an IPv4 one. */
-const groupsOf = (address: string): ReadonlyArray<number> => {
-  const hex = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a, b, c, d) =>
-    [256 * a + +b, 256 * c + +d].map((group) => group.toString(16)).join(":")
-  )
-  const [left = [], right = []] = hex.split("::").map((part) => (part === "" ? [] : part.split(":")))
-  const gap = Array.from({ length: 8 - left.length - right.length }, () => "0")
-  return [...left, ...gap, ...right].map((group) => Number.parseInt(group, 16))
-}
-
-type Parsed = { readonly ipv4: string } | { readonly ipv6: ReadonlyArray<number> } | undefined
-
-/** IPv4-mapped IPv6, in whichever of its spellings, is IPv4. */
-const parse = (raw: RawAddress): Parsed => {
-  const address = Redacted.value(raw).replace(/%.*$/, "")
-  if (isIPv4(address)) return { ipv4: address }
-  if (!isIPv6(address)) return undefined
-  const groups = groupsOf(address)
-  if (groups.slice(0, 5).some((group) => group !== 0) || groups[5] !== 0xffff) return { ipv6: groups }
-  return {
-    ipv4: groups
-      .slice(6)
-      .flatMap((group) => [group >> 8, group & 255])
-      .join(".")
-  }
-}
+const parse = (raw: RawAddress) => parseAddress(Redacted.value(raw))
 
 /**
  * IPv4 keeps its first two bytes (`1.2.xxx.xxx`), IPv6 its first 32 bits (`2001:db8:xxxx:…`), IPv4-mapped IPv6 is IPv4,
@@ -49,10 +24,50 @@ export const isLoopback = (raw: RawAddress): boolean => {
   return address.ipv6.every((group, i) => group === (i === 7 ? 1 : 0))
 }
 
+/** What one customer of a provider has: an IPv4 address, or the 2^64 addresses of an IPv6 network. */
+const networkOf = (raw: RawAddress): string => {
+  const address = parse(raw)
+  if (address === undefined) return ""
+  return "ipv4" in address ? address.ipv4 : address.ipv6.slice(0, 4).join(":")
+}
+
+const dayMs = 86_400_000
+const forgetEvery = Schedule.spaced("1 hour")
+
+/**
+ * Digests that tell addresses apart for a day: HMAC-SHA256 with a random key that is made anew each day, never leaves
+ * memory, and is forgotten within an hour of the day's end.
+ */
+export const makeAddressDigests = () => {
+  let salt: { readonly day: number; readonly key: Buffer } | undefined
+  return {
+    digest: (raw: RawAddress, nowMs: number): string => {
+      const day = Math.floor(nowMs / dayMs)
+      if (salt?.day !== day) salt = { day, key: randomBytes(32) }
+      return createHmac("sha256", salt.key).update(networkOf(raw)).digest("base64url")
+    },
+    forget: (nowMs: number): void => {
+      if (salt !== undefined && salt.day !== Math.floor(nowMs / dayMs)) salt = undefined
+    }
+  }
+}
+
 /** Third stage: the only one that opens a raw address. */
 export class Mask extends Context.Tag("telemetry/pipeline/Mask")<
   Mask,
-  { readonly address: (raw: RawAddress) => MaskedIp }
+  {
+    readonly address: (raw: RawAddress) => MaskedIp
+    /** The same for all requests of one address on one day; good for nothing else. */
+    readonly digest: (raw: RawAddress, nowMs: number) => string
+  }
 >() {
-  static readonly layer = Layer.succeed(this, { address: maskAddress })
+  static readonly layer = Layer.scoped(
+    this,
+    Effect.gen(function* () {
+      const digests = makeAddressDigests()
+      const forget = Effect.map(Clock.currentTimeMillis, digests.forget)
+      yield* Effect.forkScoped(Effect.repeat(forget, forgetEvery))
+      return { address: maskAddress, digest: digests.digest }
+    })
+  )
 }

@@ -82,19 +82,21 @@ export interface RecordsResult {
  * Decodes `data`, an array of records in the flat or the nested shape, or both.
  *
  * @param model the home's model, for samples that are not those of a heat pump with a model of its own
+ * @param mayUse whether the home may use a field name that the sensor registry does not have
  */
 export const decodeRecords = (
   data: ReadonlyArray<unknown>,
   model: ModelName,
   nowMs: number,
-  retentionMs: number
+  retentionMs: number,
+  mayUse: (name: string) => boolean = () => true
 ): RecordsResult => {
   const readings: Array<Reading> = []
   const verdicts: Array<Verdict> = []
   const sources: Array<Source> = []
   const layouts: Array<Array<Field>> = []
   const sourceIndex = new Map<string, number>()
-  const unknownFields = new Map<string, Field | undefined>()
+  const unknownFields = new Map<string, Field | VerdictCode>()
   let processed = 0
   let fieldsDropped = 0
   let index = 0
@@ -109,14 +111,16 @@ export const decodeRecords = (
     report(code, name)
   }
 
-  const fieldOf = (name: string): Field | undefined => {
-    const known = knownFields.get(name)
-    if (known !== undefined) return known
-    if (!unknownFields.has(name)) {
-      const field = fieldNamePattern.test(name) ? makeField(name, -unknownFieldLimit, unknownFieldLimit, []) : undefined
-      unknownFields.set(name, field)
-    }
-    return unknownFields.get(name)
+  const unknownField = (name: string): Field | VerdictCode => {
+    if (!fieldNamePattern.test(name)) return "field_name_invalid"
+    return mayUse(name) ? makeField(name, -unknownFieldLimit, unknownFieldLimit, []) : "too_many_fields"
+  }
+  const fieldOf = (name: string): Field | VerdictCode => {
+    const found = knownFields.get(name) ?? unknownFields.get(name)
+    if (found !== undefined) return found
+    const field = unknownField(name)
+    unknownFields.set(name, field)
+    return field
   }
 
   const sourceOf = (key: string, make: () => Source): number => {
@@ -155,8 +159,8 @@ export const decodeRecords = (
       }
       const expected = layout[position]
       const field = expected !== undefined && expected.name === name ? expected : fieldOf(name)
-      if (field === undefined) {
-        dropField("field_name_invalid", name)
+      if (typeof field === "string") {
+        dropField(field, name)
         continue
       }
       if (!isWithinBounds(field, value)) {

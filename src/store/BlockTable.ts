@@ -6,6 +6,7 @@
  * - `append` is one transaction: all blocks or none, synced before it returns.
  * - A block is known by its installation and the digest of its lines; a known one is not stored again.
  * - Nothing is removed but by `remove`, a few blocks per transaction, so that appends get their turn.
+ * - No block of an erased installation is stored: looked at in the same turn of the event loop as the transaction.
  */
 import { statfsSync, statSync } from "node:fs"
 import { dirname } from "node:path"
@@ -13,13 +14,22 @@ import { promisify } from "node:util"
 import { gunzip } from "node:zlib"
 import { Chunk, Clock, Deferred, Duration, Effect, Option, Schedule, Schema, type Scope, Stream } from "effect"
 import type { Block } from "../domain/Block.js"
-import type { InstallationId } from "../domain/InstallationId.js"
+import { InstallationId } from "../domain/InstallationId.js"
 import { Fatal } from "../observability/Fatal.js"
 import { readLines } from "./BlockReader.js"
-import { markSuspect, openIntact } from "./Intact.js"
+import { openErasures } from "./Erasures.js"
+import { damagedFiles, deleteDamagedFiles, markSuspect, openIntact } from "./Intact.js"
 import { prepareInsert } from "./insertBlock.js"
 import { busyTimeoutMs, isDamage, isDiskFull, numberIn, type Sqlite, transaction } from "./Sqlite.js"
-import { type Appended, type StoredRecord, StoreError, StoreFull, type TimeRange, type Totals } from "./Store.js"
+import {
+  type Appended,
+  type InstallationSummary,
+  type StoredRecord,
+  StoreError,
+  StoreFull,
+  type TimeRange,
+  type Totals
+} from "./Store.js"
 
 export interface BlockTableOptions {
   readonly file: string
@@ -53,6 +63,13 @@ const TotalsRow = Schema.Struct({
 })
 /** The driver gives blobs as ArrayBuffer. */
 export const Blob = Schema.Union(Schema.instanceOf(ArrayBuffer), Schema.Uint8ArrayFromSelf)
+const InstallationRow = Schema.Struct({
+  id: Schema.String,
+  lastReceivedMs: Schema.Number,
+  records: Schema.Number,
+  samples: Schema.Number
+})
+const OldestRow = Schema.Struct({ oldestMs: Schema.NullOr(Schema.Number) })
 const PageRow = Schema.Struct({ id: Schema.Number, gzippedLines: Blob })
 
 /** Selects the ids of a few of the blocks for which `condition` holds, one at least. */
@@ -68,11 +85,18 @@ export interface BlockTable {
   readonly activeIds: (sinceMs: number) => Effect.Effect<ReadonlyArray<string>, StoreError>
   readonly lastContactMs: (installation: InstallationId) => Effect.Effect<Option.Option<number>, StoreError>
   readonly totals: Effect.Effect<Totals, StoreError>
+  readonly installations: Effect.Effect<ReadonlyArray<InstallationSummary>, StoreError>
+  /** Of the samples that have not been drained. */
+  readonly oldestMs: Effect.Effect<number | undefined, StoreError>
+  /** Whether it has been erased. */
+  readonly isErased: (installation: string) => boolean
+  readonly damagedFiles: Effect.Effect<ReadonlyArray<string>, StoreError>
+  readonly deleteDamagedFiles: Effect.Effect<void, StoreError>
   /** What has not been drained, in order of arrival. */
   readonly read: (installation: InstallationId, range?: TimeRange) => Stream.Stream<StoredRecord, StoreError>
   /** Removes the blocks for which `condition` holds, whose only parameter is `?`. Returns how many. */
   readonly remove: (condition: string, parameter: string | number) => Effect.Effect<number, StoreError>
-  /** Leaves no byte of the installation in the file or its log. Returns the number of blocks. */
+  /** Leaves no byte of the installation in the file or its log, and refuses what comes of it later. Returns the number of blocks. */
   readonly erase: (installation: InstallationId) => Effect.Effect<number, StoreError>
   /** A prepared query whose rows are checked against their schema. */
   readonly select: <A, I>(
@@ -90,6 +114,7 @@ export interface BlockTable {
 }
 
 export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: BlockTableOptions) {
+  const erasures = yield* openErasures(options.file)
   const db = yield* openIntact(options.file)
   const fatal = yield* Fatal
   const directory = dirname(options.file)
@@ -139,6 +164,16 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
     `SELECT count(*) AS installations, coalesce(sum(blocks), 0) AS blocks, coalesce(sum(records), 0) AS records,
      coalesce(sum(samples), 0) AS samples, max(last_received_ms) AS lastReceivedMs FROM installation`
   )
+  const listInstallations = select(
+    "list installations",
+    InstallationRow,
+    "SELECT id, last_received_ms AS lastReceivedMs, records, samples FROM installation ORDER BY id"
+  )
+  const findOldest = select(
+    "find the oldest sample",
+    OldestRow,
+    "SELECT min(first_timestamp_ms) AS oldestMs FROM block WHERE drained_at_ms IS NULL"
+  )
   const readPage = select(
     "read back",
     PageRow,
@@ -158,9 +193,9 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
   const append = Effect.fn("BlockTable.append")(function* (blocks: ReadonlyArray<Block>) {
     yield* ready
     const receivedAtMs = yield* Clock.currentTimeMillis
-    return yield* change("append", () => blocks.map((block) => insert(block, receivedAtMs))).pipe(
-      Effect.mapError((error) => (isDiskFull(error.cause) ? full("the server's disk is full") : error))
-    )
+    return yield* change("append", () =>
+      blocks.map((block) => (erasures.has(block.installationId) ? "erased" : insert(block, receivedAtMs)))
+    ).pipe(Effect.mapError((error) => (isDiskFull(error.cause) ? full("the server's disk is full") : error)))
   })
 
   const totals = Effect.gen(function* () {
@@ -233,6 +268,7 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
   }).pipe(Effect.retry(emptyLogAgain))
 
   const erase = Effect.fn("BlockTable.erase")(function* (installation: InstallationId) {
+    yield* erasures.add(installation)
     const removed = yield* remove("installation_id = ?", installation)
     yield* reclaim(allPages)
     yield* emptyLog
@@ -249,6 +285,16 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
     )
   yield* upkeep(checkpointWhenGrown, Schedule.forever)
 
+  /** A restored backup is as old as it is. */
+  const eraseAgain = Effect.gen(function* () {
+    for (const { id } of yield* listInstallations()) {
+      if (!erasures.has(id)) continue
+      yield* erase(yield* Schema.decode(InstallationId)(id).pipe(Effect.orDie))
+      yield* Effect.logWarning("erased a home again that a restored backup had brought back")
+    }
+  })
+  yield* eraseAgain
+
   const table: BlockTable = {
     append,
     ready,
@@ -256,6 +302,11 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
     lastContactMs: (installation) =>
       Effect.map(findContact(installation), ([row]) => Option.map(Option.fromNullable(row), (r) => r.lastReceivedMs)),
     totals,
+    installations: listInstallations(),
+    oldestMs: Effect.map(findOldest(), ([row]) => row?.oldestMs ?? undefined),
+    isErased: erasures.has,
+    damagedFiles: attempt("list damaged files", () => damagedFiles(options.file)),
+    deleteDamagedFiles: attempt("delete damaged files", () => deleteDamagedFiles(options.file)),
     read,
     remove,
     erase,

@@ -1,4 +1,4 @@
-import { Clock, Duration, Effect, Layer, Schedule } from "effect"
+import { Clock, Duration, Effect, Layer, Option, Schedule } from "effect"
 import { type BlockTableOptions, openBlockTable } from "./BlockTable.js"
 import { Store } from "./Store.js"
 
@@ -24,10 +24,15 @@ const make = Effect.fn("EmbeddedStore.make")(function* (options: EmbeddedStoreOp
     append: table.append,
     ready: table.ready,
     activeInstallations: (sinceMs) => Effect.map(table.activeIds(sinceMs), ({ length }) => length),
+    knows: (installation) => Effect.map(table.lastContactMs(installation), Option.isSome),
+    installations: table.installations,
+    oldestMs: table.oldestMs,
     lastContactMs: table.lastContactMs,
     totals: table.totals,
     read: table.read,
-    erase: table.erase
+    erase: table.erase,
+    damagedFiles: table.damagedFiles,
+    deleteDamagedFiles: table.deleteDamagedFiles
   })
 })
 

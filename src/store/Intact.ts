@@ -10,8 +10,18 @@
  *   renaming, so a crash at any moment costs a second attempt only.
  * - A full disk is waited for: a program started again would find it just as full.
  */
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs"
-import { dirname } from "node:path"
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from "node:fs"
+import { basename, dirname, join } from "node:path"
 import { Clock, Effect, Schedule, Schema } from "effect"
 import { prepareInsert } from "./insertBlock.js"
 import { salvageBlocks } from "./Salvage.js"
@@ -37,6 +47,16 @@ const suspectMark = (file: string) => `${file}.suspect`
 const salvagingName = (file: string) => `${file}.salvaging`
 const salvagedName = (file: string) => `${file}.salvaged`
 const companions = ["", "-wal", "-shm"] as const
+
+/** The names of what repairs have set aside, companions included. */
+export const damagedFiles = (file: string): ReadonlyArray<string> =>
+  readdirSync(dirname(file))
+    .filter((name) => name.startsWith(`${basename(file)}.damaged-`))
+    .sort()
+
+export const deleteDamagedFiles = (file: string): void => {
+  for (const name of damagedFiles(file)) rmSync(join(dirname(file), name))
+}
 
 /** Lets the next start check the whole file. */
 export const markSuspect = (file: string) =>
@@ -161,7 +181,7 @@ const repair = Effect.fn("Intact.repair")(function* (file: string, { cause }: Da
   const saved = yield* whenThereIsSpace("save what can be read of the damaged file")(salvage(file))
   const setAside = yield* replace(file)
   yield* Effect.logError(
-    "the damaged file has been set aside; serving goes on with what could be saved. Erasing a home does not reach the damaged file: delete it when nobody needs it any more",
+    "the damaged file has been set aside; serving goes on with what could be saved. Erasing a home names the damaged file and deletes it with --delete-damaged; delete it when nobody needs it any more",
     { setAside, ...saved }
   )
 })

@@ -34,9 +34,12 @@ const BlockSums = Schema.Struct({ blocks: Schema.Number, records: Schema.Number,
 export type BlockSums = typeof BlockSums.Type
 const QuarantineRow = Schema.Struct({ reason: Schema.String, blocks: Schema.Number, samples: Schema.Number })
 
+const InstallationSums = Schema.Struct({ id: Schema.String, records: Schema.Number, samples: Schema.Number })
+type JournalExtras = "installations" | "isErased" | "damagedFiles" | "deleteDamagedFiles"
+
 export class Journal extends Context.Tag("telemetry/store/Journal")<
   Journal,
-  Pick<BlockTable, "append" | "ready" | "activeIds" | "lastContactMs" | "totals" | "read"> & {
+  Pick<BlockTable, "append" | "ready" | "activeIds" | "lastContactMs" | "totals" | "read" | JournalExtras> & {
     /** This collector's name in the database: one per journal, so that several collectors count side by side. */
     readonly collector: string
     readonly maxBytes: number
@@ -65,7 +68,10 @@ export class Journal extends Context.Tag("telemetry/store/Journal")<
     ) => Effect.Effect<{ readonly receivedAtMs: number; readonly activityAtMs: number } | undefined, StoreError>
     /** Blocks whose activity is at or after `sinceMs`, confirmed ones included, and all that are in quarantine. */
     readonly activity: (sinceMs: number, installation?: InstallationId) => Effect.Effect<BlockSums, StoreError>
-    readonly installations: Effect.Effect<ReadonlyArray<string>, StoreError>
+    /** The same by installation. */
+    readonly activityByInstallation: (
+      sinceMs: number
+    ) => Effect.Effect<ReadonlyArray<typeof InstallationSums.Type>, StoreError>
     readonly erase: (installation: InstallationId) => Effect.Effect<void, StoreError>
   }
 >() {
@@ -133,7 +139,12 @@ const make = Effect.fn("Journal.make")(function* (options: JournalOptions) {
     BlockSums,
     `SELECT ${sums} FROM block WHERE ${isActive} AND installation_id = ?`
   )
-  const listInstallations = select("list installations", IdRow, "SELECT id FROM installation")
+  const sumActivityByInstallation = select(
+    "sum up activity",
+    InstallationSums,
+    `SELECT installation_id AS id, sum(records) AS records, sum(samples) AS samples FROM block
+     WHERE ${isActive} GROUP BY installation_id`
+  )
 
   const measure = Effect.map(sumHeld(), ([row]) => row!.bytes)
   let heldBytes = yield* measure
@@ -231,7 +242,11 @@ const make = Effect.fn("Journal.make")(function* (options: JournalOptions) {
         installation === undefined ? sumActivity(sinceMs) : sumActivityOf(sinceMs, installation),
         ([row]) => row!
       ),
-    installations: Effect.map(listInstallations(), (rows) => rows.map(({ id }) => id)),
+    activityByInstallation: (sinceMs) => sumActivityByInstallation(sinceMs),
+    installations: table.installations,
+    isErased: table.isErased,
+    damagedFiles: table.damagedFiles,
+    deleteDamagedFiles: table.deleteDamagedFiles,
     erase
   })
 })

@@ -18,8 +18,16 @@ export class StoreError extends Data.TaggedError("StoreError")<{
   }
 }
 
-/** What became of an appended block: a duplicate has been stored before and is not stored again. */
-export type Appended = "stored" | "duplicate"
+/** What became of an appended block: a duplicate has been stored before, an erased home's is never stored again. */
+export type Appended = "stored" | "duplicate" | "erased"
+
+/** What is stored of one home. */
+export interface InstallationSummary {
+  readonly id: string
+  readonly lastReceivedMs: number | undefined
+  readonly records: number
+  readonly samples: number
+}
 
 export interface Totals {
   readonly installations: number
@@ -54,7 +62,8 @@ export interface TimeRange {
  *   of its argument. A block whose digest the installation already has is a duplicate; one may follow in the same call.
  * - `read` gives every record once, in an order of the implementation's own, and is a snapshot of no particular moment
  *   while others append.
- * - After `erase` nothing of the installation can be read, and no byte of it is left on disk; it may start anew.
+ * - After `erase` nothing of the installation can be read, no byte of it is left on disk, and its blocks are refused for
+ *   ever. What a restored backup brings back of it is erased again: at the start, and within a day.
  */
 export class Store extends Context.Tag("telemetry/store/Store")<
   Store,
@@ -64,10 +73,18 @@ export class Store extends Context.Tag("telemetry/store/Store")<
     readonly ready: Effect.Effect<void, StoreFull | StoreError>
     /** Installations that were heard of at or after `sinceMs`. */
     readonly activeInstallations: (sinceMs: number) => Effect.Effect<number, StoreError>
+    /** Whether this collector has stored anything of it lately; asks nobody else. */
+    readonly knows: (installation: InstallationId) => Effect.Effect<boolean, StoreError>
+    readonly installations: Effect.Effect<ReadonlyArray<InstallationSummary>, StoreError>
+    /** When the oldest sample was made, or, behind a database, when the oldest block was received: Unix milliseconds. */
+    readonly oldestMs: Effect.Effect<number | undefined, StoreError>
     readonly lastContactMs: (installation: InstallationId) => Effect.Effect<Option.Option<number>, StoreError>
     readonly totals: Effect.Effect<Totals, StoreError>
     readonly read: (installation: InstallationId, range?: TimeRange) => Stream.Stream<StoredRecord, StoreError>
     /** Returns the number of blocks erased. */
     readonly erase: (installation: InstallationId) => Effect.Effect<number, StoreError>
+    /** Names of the files that repairs have set aside. They hold homes' data, and erasing one home does not reach them. */
+    readonly damagedFiles: Effect.Effect<ReadonlyArray<string>, StoreError>
+    readonly deleteDamagedFiles: Effect.Effect<void, StoreError>
   }
 >() {}

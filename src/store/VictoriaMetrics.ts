@@ -78,6 +78,7 @@ const InstantVector = Schema.parseJson(
   })
 )
 
+const LabelValues = Schema.parseJson(Schema.Struct({ data: Schema.Array(Schema.String) }))
 const SeriesList = Schema.parseJson(Schema.Struct({ data: Schema.Array(LabelSet) }))
 
 /** One line of an export: samples of one series. A series may take several lines. */
@@ -257,6 +258,17 @@ const make = Effect.fn("VictoriaMetrics.make")(function* (options: VictoriaMetri
 
   const hasSeries = (selector: string) => Effect.map(series(selector, 0, 1), ({ length }) => length > 0)
 
+  /** The ids of all installations that have a series. */
+  const installations = Effect.gen(function* () {
+    const operation = "list installations"
+    // Without a start, the last minutes are meant, and with one of 0 today.
+    const request = HttpClientRequest.get(urls.installations).pipe(HttpClientRequest.setUrlParams({ start: "1" }))
+    const { data } = yield* Schema.decodeUnknown(LabelValues)(yield* askOk(operation, request)).pipe(
+      Effect.mapError(() => new DatabaseUnavailable({ operation, reason: "its answer is not a list of values" }))
+    )
+    return data
+  })
+
   // Without its type, the union of both would depend on the order in which the compiler meets them.
   const flush: Effect.Effect<void, DatabaseUnavailable> =
     urls.flush === undefined ? Effect.void : Effect.asVoid(askOk("flush", HttpClientRequest.get(urls.flush)))
@@ -274,7 +286,18 @@ const make = Effect.fn("VictoriaMetrics.make")(function* (options: VictoriaMetri
     return instance
   })
 
-  return { write, query, export: exportSeries, exportBytes, deleteSeries, series, hasSeries, flush, instance }
+  return {
+    write,
+    query,
+    export: exportSeries,
+    exportBytes,
+    deleteSeries,
+    series,
+    hasSeries,
+    installations,
+    flush,
+    instance
+  }
 })
 
 export class VictoriaMetrics extends Context.Tag("telemetry/store/VictoriaMetrics")<

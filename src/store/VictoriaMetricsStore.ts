@@ -9,11 +9,11 @@
  * - Every accepted block is one sample of its installation's activity series, at the time it was received: counting them
  *   costs the same whatever the number of sensors.
  */
-import { Chunk, Clock, Duration, Effect, Layer, Option, Schedule, Stream } from "effect"
-import type { InstallationId } from "../domain/InstallationId.js"
+import { Chunk, Clock, Duration, Effect, Layer, Option, Schedule, Schema, Stream } from "effect"
+import { InstallationId } from "../domain/InstallationId.js"
 import { RecordGatherer } from "./ExportReader.js"
 import { type BlockSums, Journal } from "./Journal.js"
-import { Store, type StoredRecord, StoreError, type TimeRange, type Totals } from "./Store.js"
+import { type InstallationSummary, Store, type StoredRecord, StoreError, type TimeRange, type Totals } from "./Store.js"
 import { type DatabaseUnavailable, VictoriaMetrics } from "./VictoriaMetrics.js"
 
 export interface VictoriaMetricsStoreOptions {
@@ -39,6 +39,10 @@ const aheadMs = Duration.toMillis("2 days")
 
 /** A deletion does not see what was written in the last second. */
 const deleteAgain = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(15))
+
+const lookAgain = Schedule.spaced("1 minute")
+const lookDaily = Schedule.spaced("1 day")
+const isInstallation = Schema.is(InstallationId)
 
 const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: VictoriaMetricsStoreOptions) {
   const journal = yield* Journal
@@ -144,7 +148,7 @@ const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: Victoria
         [sums(), lastActivity(`{collector!="${journal.collector}"}`, retentionMs, nowMs)],
         { concurrency: 2 }
       )
-      const ids = new Set([...(yield* journal.installations), ...installations])
+      const ids = new Set([...(yield* journal.installations).map(({ id }) => id), ...installations])
       const all = [
         ...contacts.map(({ atMs }) => atMs),
         ...(local.lastReceivedMs === undefined ? [] : [local.lastReceivedMs])
@@ -158,6 +162,52 @@ const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: Victoria
       return result
     })
     return yield* orElseLocal(everywhere, Effect.succeed(local))
+  })
+
+  /** What the database counts of each installation and what the journal does. */
+  const installations = Effect.gen(function* () {
+    const found = new Map<string, { lastReceivedMs: number | undefined; records: number; samples: number }>()
+    const entry = (id: string) => {
+      const known = found.get(id) ?? { lastReceivedMs: undefined, records: 0, samples: 0 }
+      found.set(id, known)
+      return known
+    }
+    const nowMs = yield* Clock.currentTimeMillis
+    const [records, samples, contacts] = yield* Effect.all(
+      [
+        perInstallation("sum_over_time", "records"),
+        perInstallation("sum_over_time", "samples"),
+        lastActivity("", retentionMs, nowMs)
+      ],
+      { concurrency: 3 }
+    )
+    for (const { labels, value } of records) entry(labels.installation_id ?? "").records += value
+    for (const { labels, value } of samples) entry(labels.installation_id ?? "").samples += value
+    for (const recent of yield* journal.activityByInstallation(yield* borderMs)) {
+      const sums = entry(recent.id)
+      sums.records += recent.records
+      sums.samples += recent.samples
+    }
+    for (const { atMs, id } of contacts) entry(id).lastReceivedMs = atMs
+    for (const { id, lastReceivedMs } of yield* journal.installations) {
+      entry(id).lastReceivedMs = Math.max(lastReceivedMs ?? 0, entry(id).lastReceivedMs ?? 0)
+    }
+    return Array.from(found, ([id, sums]): InstallationSummary => ({ id, ...sums })).sort((a, b) =>
+      a.id < b.id ? -1 : 1
+    )
+  }).pipe(Effect.catchTag("DatabaseUnavailable", failed("list installations")))
+
+  const oldestMs = Effect.gen(function* () {
+    const nowMs = yield* Clock.currentTimeMillis
+    const first = yield* orElseLocal(
+      database.query(`min(tfirst_over_time(${activity("samples")}[${retentionMs}ms]))`, nowMs),
+      Effect.succeed([])
+    )
+    const known = [first[0]?.value, (yield* journal.oldest(0))?.receivedAtMs].map((value, i) =>
+      value === undefined ? Number.POSITIVE_INFINITY : value * (i === 0 ? 1000 : 1)
+    )
+    const oldest = Math.min(...known)
+    return Number.isFinite(oldest) ? oldest : undefined
   })
 
   const selectorOf = (installation: InstallationId) =>
@@ -232,15 +282,34 @@ const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: Victoria
       return blocks
     }).pipe(Effect.catchTag("DatabaseUnavailable", failed("erase")), journal.exclusively)
 
+  /** The database's own backup is as old as it is. The database may be away when this collector starts. */
+  const eraseAgain = Effect.gen(function* () {
+    for (const id of yield* database.installations) {
+      if (!journal.isErased(id) || !isInstallation(id)) continue
+      yield* erase(id)
+      yield* Effect.logWarning("erased a home again that a restored backup of the database had brought back")
+    }
+  }).pipe(
+    Effect.tapError((error) => Effect.logWarning(`cannot look for erased homes in the database: ${error.message}`)),
+    Effect.retry(lookAgain),
+    Effect.repeat(lookDaily)
+  )
+  yield* Effect.forkScoped(eraseAgain)
+
   return Store.of({
     append: journal.append,
     ready: journal.ready,
     activeInstallations,
+    knows: (installation) => Effect.map(journal.lastContactMs(installation), Option.isSome),
+    installations,
+    oldestMs,
     lastContactMs,
     totals,
     read,
-    erase
+    erase,
+    damagedFiles: journal.damagedFiles,
+    deleteDamagedFiles: journal.deleteDamagedFiles
   })
 })
 
-export const layerVictoriaMetricsStore = (options: VictoriaMetricsStoreOptions) => Layer.effect(Store, make(options))
+export const layerVictoriaMetricsStore = (options: VictoriaMetricsStoreOptions) => Layer.scoped(Store, make(options))

@@ -11,6 +11,8 @@ export interface VictoriaMetricsUrls {
   readonly query: string
   readonly export: string
   readonly series: string
+  /** The ids of all installations. */
+  readonly installations: string
   readonly deleteSeries: string
   /** Of the process that takes the writes. */
   readonly metrics: string
@@ -86,6 +88,7 @@ export const victoriaMetricsUrls = (given: GivenUrls): Either.Either<VictoriaMet
       query: `${api(query, "select")}/api/v1/query`,
       export: `${api(exporting, "select")}/api/v1/export`,
       series: `${api(query, "select")}/api/v1/series`,
+      installations: `${api(query, "select")}/api/v1/label/installation_id/values`,
       deleteSeries: `${api(query, "delete")}/api/v1/admin/tsdb/delete_series`,
       metrics: `${root(write)}/metrics`,
       flush: write.tenant === undefined ? `${root(write)}/internal/force_flush` : undefined,

@@ -104,5 +104,9 @@ export const migrations: ReadonlyArray<string> = [
 
   CREATE TABLE collector (id TEXT NOT NULL) STRICT;
   INSERT INTO collector VALUES (lower(hex(randomblob(8))));
+  `,
+  // The age of the oldest sample, which tells whether retention is kept, without reading every row.
+  `
+  CREATE INDEX block_oldest ON block (first_timestamp_ms) WHERE drained_at_ms IS NULL;
   `
 ]

@@ -105,6 +105,29 @@ layer(layerTestServer(settings), { excludeTestServices: true })("too much", (it)
     })
   )
 
+  it.effect.each([
+    ["arrays in arrays", "[".repeat(16 * megabyte)],
+    ["arrays in arrays that end", "[".repeat(8 * megabyte) + "]".repeat(8 * megabyte)],
+    ["empty objects", `{"data":[${"{},".repeat(5 * megabyte)}{}]}`],
+    ["small objects", `{"data":[${'{"a":1},'.repeat(2 * megabyte - 4)}{}]}`]
+  ])("413 for what no parser should have to read: %s", ([_, body]) =>
+    Effect.gen(function* () {
+      const { detail, status } = yield* refused(String(body))
+      assert.strictEqual(status, 413)
+      assert.include(detail, "more objects and arrays")
+    })
+  )
+
+  it.effect("the densest records that a logger could write are read", () =>
+    Effect.gen(function* () {
+      const data = Array.from({ length: 100_000 }, (_, i) => ({
+        timestamp: Math.floor(Date.now() / 1000) - i,
+        p: i % 10
+      }))
+      assert.strictEqual((yield* accepted(newHome(data))).processed, 100_000)
+    })
+  )
+
   it.scoped("411 for a POST without a body", () =>
     Effect.gen(function* () {
       const wire = yield* openWire(yield* serverPort)

@@ -1,4 +1,7 @@
 import { randomUUID } from "node:crypto"
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { gzipSync } from "node:zlib"
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -6,7 +9,6 @@ import { captureLogs, layerTestServer, serverPort } from "../support/testServer.
 import { type Answer, head, openWire } from "../support/wire.js"
 
 const source = "127.77.88.99"
-const masked = "127.77.xxx.xxx"
 
 const tokens = {
   logger: "logger-token-Pq7Zr2Lm9x",
@@ -95,7 +97,15 @@ const requests = (): ReadonlyArray<string | Buffer> => {
   const query = `?token=${tokens.logger}&q=${submitted.query}`
   const auths = [undefined, ...Object.values(tokens).map((token) => `Bearer ${token}`), `Basic ${submitted.header}`]
   for (const authorization of auths) {
-    for (const path of ["/health", "/ready", "/openapi.json", "/docs", "/api/v1/status", "/api/v1/submit"]) {
+    for (const path of [
+      "/health",
+      "/ready",
+      "/openapi.json",
+      "/docs",
+      "/api/v1/status",
+      "/api/v1/submit",
+      "/api/v1/installations/erase"
+    ]) {
       for (const method of ["GET", "HEAD", "DELETE", "OPTIONS"]) {
         if (path === "/docs" && method === "GET") continue
         all.push(head(`${method} ${path}${query}`, { ...common, authorization, connection: "close" }))
@@ -109,6 +119,15 @@ const requests = (): ReadonlyArray<string | Buffer> => {
     ]) {
       all.push(head(`GET ${path}${query}`, { ...common, authorization }))
       all.push(`${head(`POST ${path}${query}`, { ...common, authorization, "content-length": 2 })}{}`)
+    }
+    // An operator who is entitled to it does get an answer about the home.
+    const asked = [submitted.broken, JSON.stringify({ installation_id: submitted.badId, format: submitted.text })]
+    if (authorization !== `Bearer ${tokens.admin}`) asked.push(JSON.stringify({ installation_id: installationId }))
+    for (const body of asked) {
+      for (const path of ["/api/v1/installations/export", "/api/v1/installations/erase"]) {
+        const headers = { ...common, authorization, "content-length": body.length }
+        all.push(head(`POST ${path}${query}`, headers) + body)
+      }
     }
     for (const body of bodies) {
       const headers = {
@@ -150,57 +169,86 @@ const exchange = (port: number, bytes: string | Buffer) =>
     return answer
   }).pipe(Effect.scoped, Effect.timeout("5 seconds"))
 
-it.scopedLive("no log line and no answer holds an address, a token or a submitted value", () => {
-  const logs = captureLogs()
-  return Effect.gen(function* () {
-    const answers = yield* Effect.gen(function* () {
-      const port = yield* serverPort
-      const answers = yield* Effect.forEach(requests(), (bytes) => exchange(port, bytes), { concurrency: 8 })
-      // Hanging up in the middle of a body, and of a header.
-      for (const bytes of [
-        head("POST /api/v1/submit", { authorization: `Bearer ${tokens.logger}`, "content-length": 5_000 }) + goodText,
-        head(`GET /${submitted.path}`, { authorization: `Bearer ${tokens.logger}` }).slice(0, -2)
-      ]) {
-        yield* Effect.scoped(
-          Effect.flatMap(openWire(port, { localAddress: source }), (wire) => {
-            wire.send(bytes)
-            return Effect.sleep("100 millis")
-          })
-        )
+it.scopedLive.each([
+  { through: "no proxy", trusted: "", masked: "127.77.xxx.xxx" },
+  { through: "a trusted proxy", trusted: "127.0.0.0/8", masked: "203.0.xxx.xxx" }
+])(
+  "no log line, answer or file holds an address or a token, no log line a submitted value: through $through",
+  ({ masked, trusted }) => {
+    const logs = captureLogs()
+    return Effect.gen(function* () {
+      const dataDir = yield* Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(join(tmpdir(), "telemetry-privacy-"))),
+        (directory) => Effect.sync(() => rmSync(directory, { recursive: true }))
+      )
+      const settings = {
+        DATA_DIR: dataDir,
+        HOST: "::",
+        AUTH_TOKEN: tokens.logger,
+        ADMIN_TOKEN: tokens.admin,
+        TRUSTED_PROXIES: trusted,
+        ADDRESS_REQUESTS_PER_HOUR: "1000000"
       }
-      return answers
-    }).pipe(
-      Effect.provide(layerTestServer({ HOST: "::", AUTH_TOKEN: tokens.logger, ADMIN_TOKEN: tokens.admin }, logs.layer))
-    )
+      const answers = yield* Effect.gen(function* () {
+        const port = yield* serverPort
+        const answers = yield* Effect.forEach(requests(), (bytes) => exchange(port, bytes), { concurrency: 8 })
+        // Hanging up in the middle of a body, and of a header.
+        for (const bytes of [
+          head("POST /api/v1/submit", {
+            "x-forwarded-for": submitted.forwarded,
+            authorization: `Bearer ${tokens.logger}`,
+            "content-length": 5_000
+          }) + goodText,
+          head(`GET /${submitted.path}`, { authorization: `Bearer ${tokens.logger}` }).slice(0, -2)
+        ]) {
+          yield* Effect.scoped(
+            Effect.flatMap(openWire(port, { localAddress: source }), (wire) => {
+              wire.send(bytes)
+              return Effect.sleep("100 millis")
+            })
+          )
+        }
+        return answers
+      }).pipe(Effect.provide(layerTestServer(settings, logs.layer)))
 
-    const statuses = new Set(answers.map((answer) => answer?.status))
-    const seen = [200, 400, 401, 403, 404, 405, 411, 413, 415, 422, 431]
-    assert.includeMembers([...statuses], seen, "the scenario reaches what it is about")
-    assert.notInclude([...statuses], 500)
+      const statuses = new Set(answers.map((answer) => answer?.status))
+      const seen = [200, 400, 401, 403, 404, 405, 411, 413, 415, 422, 431]
+      assert.includeMembers([...statuses], seen, "the scenario reaches what it is about")
+      assert.notInclude([...statuses], 500)
 
-    // Field names are the one thing that an answer repeats: the verdicts of a 200 name the fields that were refused.
-    const { key: _, ...secrets } = submitted
-    const forbidden = [source, "88.99", installationId, ...Object.values(tokens), ...Object.values(secrets).map(String)]
-    const everything = [
-      ...logs.lines,
-      ...answers.map((answer) => JSON.stringify([...(answer?.headers ?? [])]) + answer?.body)
-      // Also in the hexadecimal form of an IPv4-mapped address, and whatever the case.
-    ].map((text) => text.toLowerCase())
-    for (const secret of [...forbidden, "7f4d:5863", "::ffff"]) {
-      const found = everything.find((text) => text.includes(secret.toLowerCase()))
-      assert.isUndefined(found, `${secret} is in ${found}`)
-    }
-    assert.isFalse(logs.lines.some((line) => line.includes(submitted.key)))
+      // Field names are the one thing that an answer repeats: the verdicts of a 200 name the fields that were refused.
+      const { key: _, ...secrets } = submitted
+      const forbidden = [
+        source,
+        "88.99",
+        installationId,
+        ...Object.values(tokens),
+        ...Object.values(secrets).map(String)
+      ]
+      const everything = [
+        ...logs.lines,
+        ...answers.map((answer) => JSON.stringify([...(answer?.headers ?? [])]) + answer?.body)
+        // Also in the hexadecimal form of an IPv4-mapped address, and whatever the case.
+      ].map((text) => text.toLowerCase())
+      for (const secret of [...forbidden, "7f4d:5863", "::ffff"]) {
+        const found = everything.find((text) => text.includes(secret.toLowerCase()))
+        assert.isUndefined(found, `${secret} is in ${found}`)
+      }
+      assert.isFalse(logs.lines.some((line) => line.includes(submitted.key)))
+      const files = Buffer.concat(readdirSync(dataDir).map((name) => readFileSync(join(dataDir, name))))
+      for (const secret of [source, submitted.forwarded, ...Object.values(tokens)])
+        assert.isFalse(files.includes(secret))
 
-    const requestLines = logs.lines.filter((line) => line.includes('"request"'))
-    assert.isAbove(requestLines.length, 200)
-    assert.deepStrictEqual(
-      requestLines.filter((line) => !line.includes(masked)),
-      []
-    )
-    const storedLines = logs.lines.filter((line) => line.includes("submission stored"))
-    assert.isAbove(storedLines.length, 2)
-    for (const line of storedLines) assert.include(line, masked)
-    assert.isFalse(logs.lines.some((line) => line.includes("BUG:")))
-  })
-})
+      const requestLines = logs.lines.filter((line) => line.includes('"request"'))
+      assert.isAbove(requestLines.length, 200)
+      assert.deepStrictEqual(
+        requestLines.filter((line) => !line.includes(masked)),
+        []
+      )
+      const storedLines = logs.lines.filter((line) => line.includes("submission stored"))
+      assert.isAbove(storedLines.length, 2)
+      for (const line of storedLines) assert.include(line, masked)
+      assert.isFalse(logs.lines.some((line) => line.includes("BUG:")))
+    })
+  }
+)

@@ -85,6 +85,9 @@ layer(layerTestServer(), { excludeTestServices: true })("the server's own pages"
       assert.isNotEmpty(spec.info.title)
       assert.isNotEmpty(spec.info.version)
       assert.deepStrictEqual(Object.keys(spec.paths).sort(), [
+        "/api/v1/installations",
+        "/api/v1/installations/erase",
+        "/api/v1/installations/export",
         "/api/v1/quarantine/resend",
         "/api/v1/status",
         "/api/v1/submit",
@@ -94,7 +97,7 @@ layer(layerTestServer(), { excludeTestServices: true })("the server's own pages"
       const submit = spec.paths["/api/v1/submit"].post
       assert.includeMembers(
         Object.keys(submit.responses),
-        [200, 400, 401, 403, 411, 413, 415, 422, 429, 503].map(String)
+        [200, 400, 401, 403, 410, 411, 413, 415, 422, 429, 503].map(String)
       )
       assert.deepStrictEqual(submit.security, [{ bearer: [] }])
       assert.deepStrictEqual(spec.paths["/api/v1/status"].get.security, [{ bearer: [] }])

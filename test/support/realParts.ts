@@ -34,3 +34,6 @@ export const hasVictoriaMetrics = requirePart(
   "VictoriaMetrics",
   "apt-get install victoria-metrics"
 )
+
+/** Of the soak tests, which CI runs where it has it. */
+export const hasSchemathesis = findExecutable("st") !== undefined

@@ -263,7 +263,7 @@ export const storeContract = <E>(
   })
 
   describe("erase", () => {
-    check("leaves nothing of one home and everything of the others; the home may start anew", () =>
+    check("leaves nothing of one home and everything of the others; what comes of it later is refused", () =>
       Effect.gen(function* () {
         const store = yield* Store
         for (let number = 0; number < 5; number++) yield* append(yield* batch(1, number), yield* batch(2, number))
@@ -273,8 +273,21 @@ export const storeContract = <E>(
         assert.strictEqual(yield* store.activeInstallations(0), 1)
         assert.deepInclude(yield* store.totals, { installations: 1, blocks: 5, records: 15, samples: 30 })
         assert.strictEqual(yield* store.erase(installationOf(1)), 0)
-        assert.deepStrictEqual(yield* append(yield* batch(1, 0)), ["stored"])
-        assert.deepStrictEqual(yield* read(1), recordsOf(0))
+        assert.deepStrictEqual(yield* append(yield* batch(1, 0), yield* batch(2, 0), yield* batch(3, 0)), [
+          "erased",
+          "duplicate",
+          "stored"
+        ])
+        assert.deepStrictEqual(yield* read(1), [])
+        assert.isFalse(yield* store.knows(installationOf(1)))
+        assert.isTrue(yield* store.knows(installationOf(2)))
+        assert.deepStrictEqual(
+          (yield* store.installations).map(({ id, records, samples }) => [id, records, samples]),
+          [
+            [installationOf(2), 15, 30],
+            [installationOf(3), 3, 6]
+          ]
+        )
         assert.deepStrictEqual(
           yield* readByTime(2),
           [0, 1, 2, 3, 4].flatMap((number) => recordsOf(number))
@@ -311,6 +324,7 @@ export const storeContract = <E>(
         const clock = makeJumpingClock(startMs)
         return Effect.gen(function* () {
           const store = yield* Store
+          const erasedHomes = new Set<number>()
           const model = new Map<number, { readonly numbers: Set<number>; contactMs: number }>()
           const expected = (home: number, fromMs = 0, untilMs = Number.POSITIVE_INFINITY) =>
             [...(model.get(home)?.numbers ?? [])]
@@ -321,6 +335,7 @@ export const storeContract = <E>(
           for (const step of steps) {
             if (step.do === "append") {
               const outcomes = step.batches.map(([home, number]): Appended => {
+                if (erasedHomes.has(home)) return "erased"
                 const entry = model.get(home) ?? { numbers: new Set(), contactMs: 0 }
                 const isKnown = entry.numbers.has(number)
                 entry.numbers.add(number)
@@ -336,6 +351,7 @@ export const storeContract = <E>(
               const erased = yield* store.erase(installationOf(step.home))
               assert.strictEqual(erased, model.get(step.home)?.numbers.size ?? 0)
               model.delete(step.home)
+              erasedHomes.add(step.home)
             } else if (step.do === "read") {
               const { fromMs, home, untilMs } = step
               assert.deepStrictEqual(yield* readByTime(home, { fromMs, untilMs }), expected(home, fromMs, untilMs))

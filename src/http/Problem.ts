@@ -1,0 +1,6 @@
+import { Schema } from "effect"
+
+/** Every error body: one sentence for people. Nothing that was submitted, no trace, no internal address. */
+export const Problem = Schema.Struct({
+  detail: Schema.String.annotations({ examples: ["The token is not valid for this request"] })
+}).annotations({ identifier: "Problem" })
