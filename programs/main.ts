@@ -8,6 +8,7 @@ import { Cause, Console, Effect, Layer, Option } from "effect"
 import { layerLogging } from "../src/observability/Logging.js"
 import { layerEnvironment } from "../src/Settings.js"
 import { ExitCode, exitCodeOf, isPrinted, sentenceOf } from "./ExitCode.js"
+import { keygen } from "./keygen.js"
 import { resend } from "./resend.js"
 import { serve } from "./serve.js"
 import { status } from "./status.js"
@@ -16,7 +17,7 @@ import { version } from "./version.js"
 
 const root = Command.make("telemetry").pipe(
   Command.withDescription("Receives, keeps and uses the telemetry of heat pumps."),
-  Command.withSubcommands([serve, status, resend, train])
+  Command.withSubcommands([serve, status, resend, train, keygen])
 )
 
 const run = Command.run(root, { name: "telemetry", version, executable: "telemetry" })
