@@ -9,6 +9,7 @@ import { layerLogging } from "../src/observability/Logging.js"
 import { layerEnvironment } from "../src/Settings.js"
 import { ExitCode, exitCodeOf, isPrinted, sentenceOf } from "./ExitCode.js"
 import { keygen } from "./keygen.js"
+import { models } from "./models.js"
 import { resend } from "./resend.js"
 import { serve } from "./serve.js"
 import { status } from "./status.js"
@@ -17,7 +18,7 @@ import { version } from "./version.js"
 
 const root = Command.make("telemetry").pipe(
   Command.withDescription("Receives, keeps and uses the telemetry of heat pumps."),
-  Command.withSubcommands([serve, status, resend, train, keygen])
+  Command.withSubcommands([serve, status, resend, train, models, keygen])
 )
 
 const run = Command.run(root, { name: "telemetry", version, executable: "telemetry" })

@@ -9,7 +9,7 @@ import { Blob } from "../store/BlockTable.js"
 import { openSqliteToRead } from "../store/Sqlite.js"
 import { countModels, type Dataset, DatasetUnreadable } from "./Dataset.js"
 import { HeatpumpJoiner } from "./HeatpumpJoiner.js"
-import { addLines } from "./LineColumns.js"
+import { addLines } from "../store/LineColumns.js"
 
 const decodeNewest = Schema.decodeUnknownSync(Schema.Tuple(Schema.Struct({ id: Schema.NullOr(Schema.Number) })))
 const decodeModels = Schema.decodeUnknownSync(Schema.Array(Schema.Struct({ model: Schema.String, id: Schema.String })))
