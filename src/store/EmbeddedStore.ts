@@ -1,4 +1,5 @@
 import { Clock, Duration, Effect, Layer, Schedule } from "effect"
+import { blockMeans } from "./BlockMeans.js"
 import { type BlockTableOptions, openBlockTable } from "./BlockTable.js"
 import { Store } from "./Store.js"
 
@@ -25,6 +26,8 @@ const make = Effect.fn("EmbeddedStore.make")(function* (options: EmbeddedStoreOp
     ready: table.ready,
     activeInstallations: (sinceMs) => Effect.map(table.activeIds(sinceMs), ({ length }) => length),
     lastContactMs: table.lastContactMs,
+    lastModel: table.lastModel,
+    means: blockMeans(table),
     totals: table.totals,
     read: table.read,
     erase: table.erase

@@ -36,7 +36,7 @@ const QuarantineRow = Schema.Struct({ reason: Schema.String, blocks: Schema.Numb
 
 export class Journal extends Context.Tag("telemetry/store/Journal")<
   Journal,
-  Pick<BlockTable, "append" | "ready" | "activeIds" | "lastContactMs" | "totals" | "read"> & {
+  Pick<BlockTable, "append" | "ready" | "activeIds" | "lastContactMs" | "lastModel" | "totals" | "read"> & {
     /** This collector's name in the database: one per journal, so that several collectors count side by side. */
     readonly collector: string
     readonly maxBytes: number
@@ -210,6 +210,7 @@ const make = Effect.fn("Journal.make")(function* (options: JournalOptions) {
     ),
     activeIds: table.activeIds,
     lastContactMs: table.lastContactMs,
+    lastModel: table.lastModel,
     totals: table.totals,
     read: table.read,
     collector: named!.id,

@@ -5,6 +5,7 @@
  * Consecutive lines mostly have the same fields in the same order, so the field behind the one found last is tried first.
  * Cost: about 50 ns per sample.
  */
+
 /** Where columns go: samples of one sensor, in the order of the lines. */
 export interface ColumnSink {
   add(sensor: string, timestamps: ReadonlyArray<number>, values: ReadonlyArray<number>): void
