@@ -2,7 +2,7 @@ import { Options } from "@effect/cli"
 import { HttpClient, HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { Effect, Option, type Redacted, type Schema } from "effect"
 import { operatorToken } from "../src/AccessTokens.js"
-import { Problem } from "../src/http/Api.js"
+import { Problem } from "../src/http/Problem.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
 import { dataDir } from "./serve.js"
 

@@ -2,14 +2,18 @@ import { Command, Options } from "@effect/cli"
 import { FileSystem, Path } from "@effect/platform"
 import { Deferred, Effect, Layer } from "effect"
 import { serverTokens } from "../src/AccessTokens.js"
+import { Registry } from "../src/artifact/Registry.js"
 import { About } from "../src/http/Handlers.js"
 import { layerHttp, layerListener } from "../src/http/Server.js"
 import { Fatal } from "../src/observability/Fatal.js"
 import { Auth } from "../src/pipeline/Auth.js"
+import { Averages } from "../src/pipeline/Averages.js"
 import { Decode } from "../src/pipeline/Decode.js"
 import { Encode } from "../src/pipeline/Encode.js"
+import { Grants } from "../src/pipeline/Grants.js"
 import { Ingest } from "../src/pipeline/Ingest.js"
 import { Mask } from "../src/pipeline/Mask.js"
+import { Pool } from "../src/pipeline/Pool.js"
 import { Write } from "../src/pipeline/Write.js"
 import { SettingInvalid } from "../src/Secrets.js"
 import * as Settings from "../src/Settings.js"
@@ -50,6 +54,9 @@ export const layerServe = Effect.fn("serve.layer")(function* (options: {
   const limits = yield* Settings.limits
   const connections = yield* Settings.connections
   const modelDir = (yield* Settings.modelDir) || path.join(options.dataDir, "models")
+  const community = yield* Settings.community
+  const minInstallations = yield* Settings.minInstallations
+  const minDataPoints = yield* Settings.minDataPoints
   yield* makeDataDir(options.dataDir)
   const tokens = yield* serverTokens(options.dataDir)
   const store = yield* layerStore({ ...limits, dataDir: options.dataDir })
@@ -58,7 +65,9 @@ export const layerServe = Effect.fn("serve.layer")(function* (options: {
     Layer.provideMerge(layerListener({ ...connections, host: options.host, port: options.port })),
     Layer.provide(Ingest.layer),
     Layer.provide([Decode.layer(limits), Encode.layer, Write.layer]),
-    Layer.provide([Auth.layer(tokens), Mask.layer, Layer.succeed(About, { version, modelDir })]),
+    Layer.provide([Pool.layer({ ...community, minInstallations, minDataPoints }), Averages.layer(community.minGroup)]),
+    Layer.provide([Auth.layer(tokens), Mask.layer, Grants.layer, Registry.layer(modelDir)]),
+    Layer.provide(Layer.succeed(About, { version, modelDir })),
     Layer.provideMerge(store)
   )
 })

@@ -1,14 +1,9 @@
-import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
+import { HttpApi, HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
+import { LastTraining } from "../artifact/LastTraining.js"
 import { Verdict } from "../domain/Submission.js"
-
-/** Every error body: one sentence for people. Nothing that was submitted, no trace, no internal address. */
-export const Problem = Schema.Struct({
-  detail: Schema.String.annotations({ examples: ["The token is not valid for this request"] })
-}).annotations({ identifier: "Problem" })
-
-const problem = (status: number, description: string) =>
-  Problem.annotations({ ...HttpApiSchema.annotations({ status, description }) })
+import { Community, PublishedModels } from "./CommunityApi.js"
+import { problemWith as problem } from "./Problem.js"
 
 const BadRequest = problem(400, "Not JSON, or the body is damaged")
 const Unauthorized = problem(401, "No bearer token")
@@ -79,13 +74,6 @@ export const SubmitResult = Schema.Struct({
 }).annotations({ identifier: "SubmitResult" })
 export type SubmitResult = typeof SubmitResult.Type
 
-const ModelFile = Schema.Struct({
-  name: Schema.String,
-  filename: Schema.String,
-  size_bytes: Schema.Int,
-  modified: Schema.Number.annotations({ description: "Unix seconds" })
-})
-
 const seconds = Schema.Number.annotations({ description: "Unix seconds" })
 
 export const JournalStatus = Schema.Struct({
@@ -145,7 +133,10 @@ export const Status = Schema.Struct({
     last_submission: Schema.NullOr(Schema.Number).annotations({ description: "Unix seconds" })
   }),
   journal,
-  models: Schema.Array(ModelFile)
+  models: PublishedModels.fields.models,
+  training: Schema.NullOr(LastTraining).annotations({
+    description: "The last run of train --all; null before the first"
+  })
 }).annotations({ identifier: "Status" })
 export type Status = typeof Status.Type
 
@@ -221,6 +212,7 @@ export class Api extends HttpApi.make("telemetry")
   .add(System)
   .add(Admin)
   .add(Quarantine)
+  .add(Community)
   .annotate(OpenApi.Title, "Heat pump telemetry collector")
   .annotate(OpenApi.Description, "Receives and keeps the sensor records that loggers in homes upload once a day.")
   .annotate(OpenApi.License, { name: "MIT" })

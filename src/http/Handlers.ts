@@ -1,14 +1,15 @@
 import { HttpApiBuilder, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Clock, Context, Duration, Effect, Either, Layer, Option } from "effect"
-import { listModelFiles } from "../artifact/ModelFiles.js"
-import { type RawAddress, rawAddress } from "../domain/Address.js"
+import { readLastTraining } from "../artifact/LastTraining.js"
+import { Registry } from "../artifact/Registry.js"
 import { Auth } from "../pipeline/Auth.js"
 import { Ingest } from "../pipeline/Ingest.js"
-import { isLoopback } from "../pipeline/Mask.js"
 import { Backlog, type BacklogReport } from "../store/Backlog.js"
 import { Store, StoreError } from "../store/Store.js"
 import { Api, type JournalStatus, type Readiness, type Resent, type Status, type SubmitResult } from "./Api.js"
+import { CommunityHandlers, describeModel } from "./CommunityHandlers.js"
+import { isLocal, peerOf } from "./Peer.js"
 import { answer } from "./Problems.js"
 
 /** What the status handler says about the program it runs in. */
@@ -18,13 +19,6 @@ export class About extends Context.Tag("telemetry/http/About")<
 >() {}
 
 const activeWindow = Duration.days(30)
-
-const peerOf = (request: HttpServerRequest.HttpServerRequest): RawAddress =>
-  rawAddress(Option.getOrElse(request.remoteAddress, () => ""))
-
-/** Asked from this machine itself: a proxy on this machine says for whom it asks. */
-const isLocal = (request: HttpServerRequest.HttpServerRequest): boolean =>
-  isLoopback(peerOf(request)) && !("x-forwarded-for" in request.headers) && !("forwarded" in request.headers)
 
 const IngestHandlers = HttpApiBuilder.group(Api, "ingest", (handlers) =>
   Effect.gen(function* () {
@@ -101,6 +95,7 @@ const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
     const store = yield* Store
     const backlog = yield* Backlog
     const about = yield* About
+    const registry = yield* Registry
     const startedMs = yield* Clock.currentTimeMillis
 
     const status = Effect.fn("Handlers.status")(function* (request: HttpServerRequest.HttpServerRequest) {
@@ -110,9 +105,10 @@ const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
       const totals = yield* store.totals
       const readiness = yield* Effect.either(store.ready)
       const journal = yield* reportJournal(backlog)
-      const files = yield* listModelFiles(about.modelDir).pipe(
+      const models = yield* registry.list.pipe(
         Effect.mapError((cause) => new StoreError({ operation: "list MODEL_DIR", cause }))
       )
+      const training = yield* readLastTraining(about.modelDir)
       const status: Status = {
         status: "online",
         active_installations_30d: active,
@@ -134,12 +130,8 @@ const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
           last_submission: totals.lastReceivedMs === undefined ? null : totals.lastReceivedMs / 1000
         },
         journal,
-        models: files.map(({ name, filename, sizeBytes, modifiedMs }) => ({
-          name,
-          filename,
-          size_bytes: sizeBytes,
-          modified: modifiedMs / 1000
-        }))
+        models: models.map(describeModel),
+        training: Option.getOrNull(training)
       }
       return HttpServerResponse.unsafeJson(status)
     })
@@ -161,5 +153,5 @@ const QuarantineHandlers = HttpApiBuilder.group(Api, "quarantine", (handlers) =>
 )
 
 export const layerApi = HttpApiBuilder.api(Api).pipe(
-  Layer.provide([IngestHandlers, SystemHandlers, AdminHandlers, QuarantineHandlers])
+  Layer.provide([IngestHandlers, SystemHandlers, AdminHandlers, QuarantineHandlers, CommunityHandlers])
 )
