@@ -108,31 +108,32 @@ described.push(
   }
 )
 
+export const trainingTime = setting(
+  "TRAINING_TIME",
+  Config.string,
+  "",
+  "Time of day (03:00) at which train-all runs, again every day, in the time zone TZ; once when empty",
+  same
+)
+
 /** The training that comes back every night. */
 export const nightly = Config.all({
   targetModels: setting(
     "TARGET_MODELS",
     Config.string,
     "",
-    "Models that train --all trains, separated by commas; all that have enough data when empty",
+    "Models that train-all trains, separated by commas; all that have enough data when empty",
     (text) =>
       text
         .split(",")
         .map((name) => name.trim())
         .filter((name) => name !== "")
   ),
-  trainingTime: setting(
-    "TRAINING_TIME",
-    Config.string,
-    "",
-    "Time of day (03:00) at which train --all runs, again every day, in the time zone TZ; once when empty",
-    same
-  ),
   runOnStartup: setting(
     "RUN_ON_STARTUP",
     Config.boolean,
     false,
-    "Whether a train --all that waits for its time also runs at its start",
+    "Whether a train-all that waits for its time also runs at its start",
     same
   )
 })

@@ -12,6 +12,7 @@ const everything = Config.all({
   minDataPoints: Settings.minDataPoints,
   community: Settings.community,
   modelKeep: Settings.modelKeep,
+  trainingTime: Settings.trainingTime,
   nightly: Settings.nightly,
   victoriaMetrics: Settings.victoriaMetrics,
   limits: Settings.limits,
