@@ -1,6 +1,7 @@
 /** `npm run bench [NAME …]`: every figure beside its floor or peer, measured in the same run. */
 import { writeFileSync } from "node:fs"
 import { run as body } from "./body.js"
+import { run as community } from "./community.js"
 import { run as database } from "./database.js"
 import { run as memory } from "./memory.js"
 import { run as pipeline } from "./pipeline.js"
@@ -8,7 +9,15 @@ import { machine, type Result } from "./support.js"
 import { run as train } from "./train.js"
 import { run as trees } from "./trees.js"
 
-const benchmarks: Readonly<Record<string, () => Promise<Result>>> = { pipeline, body, memory, database, trees, train }
+const benchmarks: Readonly<Record<string, () => Promise<Result>>> = {
+  pipeline,
+  body,
+  memory,
+  database,
+  trees,
+  train,
+  community
+}
 const asked = process.argv.slice(2)
 const results: Record<string, Result> = {}
 
