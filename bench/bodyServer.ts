@@ -3,15 +3,19 @@ import { createServer } from "node:http"
 import { HttpServer } from "@effect/platform"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { ConfigProvider, Duration, Effect, Layer, Redacted } from "effect"
+import { Registry } from "../src/artifact/Registry.js"
 import { Clients } from "../src/http/Clients.js"
 import { About } from "../src/http/Handlers.js"
 import { layerHttp, layerListener } from "../src/http/Server.js"
 import { layerLogging } from "../src/observability/Logging.js"
 import { Auth } from "../src/pipeline/Auth.js"
+import { Averages } from "../src/pipeline/Averages.js"
 import { readBody } from "../src/pipeline/Body.js"
 import { makeBufferPool } from "../src/pipeline/ByteBuffer.js"
+import { Grants } from "../src/pipeline/Grants.js"
 import { Ingest } from "../src/pipeline/Ingest.js"
 import { Mask } from "../src/pipeline/Mask.js"
+import { Pool } from "../src/pipeline/Pool.js"
 import { Quotas } from "../src/pipeline/Quotas.js"
 import { Backlog } from "../src/store/Backlog.js"
 import { Store } from "../src/store/Store.js"
@@ -75,6 +79,10 @@ const ours = (logLevel: string) => {
       Clients.layer([]),
       Layer.mock(Quotas, {}),
       Layer.mock(Store, {}),
+      Layer.mock(Pool, { eligibilityDays: 30 }),
+      Layer.mock(Averages, {}),
+      Layer.mock(Registry, {}),
+      Grants.layer,
       Backlog.layerNone,
       Layer.succeed(About, { version: "bench", modelDir: "", retention: Duration.days(365) })
     ]),

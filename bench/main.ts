@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs"
 import { run as backlog } from "./backlog.js"
 import { run as body } from "./body.js"
+import { run as community } from "./community.js"
 import { run as database } from "./database.js"
 import { run as evaluation } from "./evaluation.js"
 import { run as memory } from "./memory.js"
@@ -18,7 +19,8 @@ const benchmarks: Readonly<Record<string, () => Promise<Result>>> = {
   backlog,
   trees,
   train,
-  evaluation
+  evaluation,
+  community
 }
 const asked = process.argv.slice(2)
 const results: Record<string, Result> = {}

@@ -11,15 +11,18 @@ import { ExitCode, exitCodeOf, isPrinted, sentenceOf } from "./ExitCode.js"
 import { erase } from "./erase.js"
 import { exportHome } from "./export.js"
 import { installations } from "./installations.js"
+import { keygen } from "./keygen.js"
+import { models } from "./models.js"
 import { resend } from "./resend.js"
 import { serve } from "./serve.js"
 import { status } from "./status.js"
 import { train } from "./train.js"
+import { trainAll } from "./trainAll.js"
 import { version } from "./version.js"
 
 const root = Command.make("telemetry").pipe(
   Command.withDescription("Receives, keeps and uses the telemetry of heat pumps."),
-  Command.withSubcommands([serve, status, train, resend, installations, exportHome, erase])
+  Command.withSubcommands([serve, status, train, trainAll, models, keygen, installations, exportHome, erase, resend])
 )
 
 const run = Command.run(root, { name: "telemetry", version, executable: "telemetry" })

@@ -2,16 +2,20 @@ import { Command, Options } from "@effect/cli"
 import { FileSystem, Path } from "@effect/platform"
 import { Deferred, Effect, FiberSet, Layer } from "effect"
 import { serverTokens } from "../src/AccessTokens.js"
+import { Registry } from "../src/artifact/Registry.js"
 import { rawAddress } from "../src/domain/Address.js"
 import { Clients } from "../src/http/Clients.js"
 import { About } from "../src/http/Handlers.js"
 import { layerHttp, layerListener } from "../src/http/Server.js"
 import { Fatal } from "../src/observability/Fatal.js"
 import { Auth } from "../src/pipeline/Auth.js"
+import { Averages } from "../src/pipeline/Averages.js"
 import { Decode } from "../src/pipeline/Decode.js"
 import { Encode } from "../src/pipeline/Encode.js"
+import { Grants } from "../src/pipeline/Grants.js"
 import { Ingest } from "../src/pipeline/Ingest.js"
 import { isLoopback, Mask } from "../src/pipeline/Mask.js"
+import { Pool } from "../src/pipeline/Pool.js"
 import { Quotas } from "../src/pipeline/Quotas.js"
 import { Write } from "../src/pipeline/Write.js"
 import { SettingInvalid } from "../src/Secrets.js"
@@ -76,6 +80,9 @@ export const layerServe = Effect.fn("serve.layer")(function* (options: {
   const quotas = yield* Settings.quotas
   const trustedProxies = yield* Settings.trustedProxies
   const modelDir = (yield* Settings.modelDir) || path.join(options.dataDir, "models")
+  const community = yield* Settings.community
+  const minInstallations = yield* Settings.minInstallations
+  const minDataPoints = yield* Settings.minDataPoints
   yield* makeDataDir(options.dataDir)
   const tokens = yield* serverTokens(options.dataDir)
   if (trustedProxies.length === 0 && !isLoopback(rawAddress(options.host))) {
@@ -90,10 +97,13 @@ export const layerServe = Effect.fn("serve.layer")(function* (options: {
     Layer.provide(Ingest.layer),
     Layer.provide([Decode.layer({ ...limits, ...quotas }), Encode.layer, Write.layer]),
     Layer.provide([Quotas.layer(quotas), layerTokenReload(options.dataDir)]),
+    Layer.provide([Pool.layer({ ...community, minInstallations, minDataPoints }), Averages.layer(community.minGroup)]),
     Layer.provide([
       Auth.layer(tokens),
       Clients.layer(trustedProxies),
       Mask.layer,
+      Grants.layer,
+      Registry.layer(modelDir),
       Layer.succeed(About, { version, modelDir, retention: limits.retention })
     ]),
     Layer.provideMerge(store)

@@ -1,6 +1,7 @@
 import { Command, Options } from "@effect/cli"
 import { HttpClientRequest } from "@effect/platform"
 import { Console, Effect, Schema } from "effect"
+import type { LastTraining } from "../src/artifact/LastTraining.js"
 import { type JournalStatus, Status } from "../src/http/Api.js"
 import { askServer, serverOptions, unreachable } from "./askServer.js"
 
@@ -51,6 +52,16 @@ const journalLines = (journal: JournalStatus): ReadonlyArray<readonly [string, s
   ]
 }
 
+/** What the night brought. */
+const trainingLines = ({ finished, models, next, started }: LastTraining): ReadonlyArray<readonly [string, string]> => {
+  const at = (seconds: number) => new Date(seconds * 1000).toISOString()
+  const end = finished === null ? "running, or cut off" : `took ${duration(finished - started)}`
+  return [
+    ["Training", `${at(started)}, ${end}${next === null ? "" : `; next ${at(next)}`}`],
+    ...models.map(({ detail, model, result }) => ["Trained", `${model}: ${result}, ${detail}`] as const)
+  ]
+}
+
 /** For people: the same facts as the JSON, a line each. */
 export const report = (url: string, status: Status): string => {
   const { store } = status
@@ -87,7 +98,8 @@ export const report = (url: string, status: Status): string => {
       ? [["Models", "none yet"] as const]
       : status.models.map(
           (m) => ["Model", `${m.name}, ${bytes(m.size_bytes)}, ${new Date(m.modified * 1000).toISOString()}`] as const
-        ))
+        )),
+    ...(status.training === null ? [] : trainingLines(status.training))
   ]
   return lines.map(([name, text]) => `${name.padEnd(17)}${text}`).join("\n")
 }

@@ -69,7 +69,7 @@ const json = Options.boolean("json").pipe(Options.withDescription("Print the res
 const aheadMs = Duration.toMillis("1 day")
 const mostDays = 365
 
-const openDataset = Effect.fn("train.openDataset")(function* (from: Option.Option<string>, dataDir: string) {
+export const openDataset = Effect.fn("train.openDataset")(function* (from: Option.Option<string>, dataDir: string) {
   if (Option.isSome(from)) return yield* openFileDataset(from.value)
   const path = yield* Path.Path
   const settings = yield* Settings.victoriaMetrics

@@ -69,6 +69,77 @@ export const minDataPoints = setting(
   same
 )
 
+/** Who gets models, and what is said of the community. */
+export const community = Config.all({
+  eligibility: setting(
+    "ELIGIBILITY_DAYS",
+    atLeastOne,
+    30,
+    "Days since its last submission after which an installation gets no model",
+    Duration.days
+  ),
+  minGroup: setting(
+    "PRIVACY_MIN_GROUP",
+    atLeastOne,
+    5,
+    "Installations below which averages over them are withheld",
+    same
+  )
+})
+export const modelKeep = setting(
+  "MODEL_KEEP",
+  whole(2, 1_000),
+  5,
+  "Versions kept of every published model, the current one included",
+  same
+)
+
+/** Read by `ModelKeys`; each also as `NAME_FILE`. */
+export const encryptionKey = "TELEMETRY_ENCRYPTION_KEY"
+export const signingKey = "MODEL_SIGNING_KEY"
+described.push(
+  {
+    name: `${encryptionKey} or ${encryptionKey}_FILE`,
+    fallback: "",
+    meaning: "Fernet key that models are encrypted with, the same as in every client; without it none is published"
+  },
+  {
+    name: `${signingKey} or ${signingKey}_FILE`,
+    fallback: "",
+    meaning: "Ed25519 key that models are signed with; unsigned when empty"
+  }
+)
+
+export const trainingTime = setting(
+  "TRAINING_TIME",
+  Config.string,
+  "",
+  "Time of day (03:00) at which train-all runs, again every day, in the time zone TZ; once when empty",
+  same
+)
+
+/** The training that comes back every night. */
+export const nightly = Config.all({
+  targetModels: setting(
+    "TARGET_MODELS",
+    Config.string,
+    "",
+    "Models that train-all trains, separated by commas; all that have enough data when empty",
+    (text) =>
+      text
+        .split(",")
+        .map((name) => name.trim())
+        .filter((name) => name !== "")
+  ),
+  runOnStartup: setting(
+    "RUN_ON_STARTUP",
+    Config.boolean,
+    false,
+    "Whether a train-all that waits for its time also runs at its start",
+    same
+  )
+})
+
 /** Read by `AccessTokens`; each also as `NAME_FILE`. */
 export const authToken = "AUTH_TOKEN"
 export const adminToken = "ADMIN_TOKEN"

@@ -1,11 +1,10 @@
-import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
+import { HttpApi, HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
+import { LastTraining } from "../artifact/LastTraining.js"
 import { Verdict } from "../domain/Submission.js"
-import { Problem } from "./Problem.js"
+import { Community, PublishedModels } from "./CommunityApi.js"
+import { problemWith as problem } from "./Problem.js"
 import { Rights } from "./RightsApi.js"
-
-const problem = (status: number, description: string) =>
-  Problem.annotations({ ...HttpApiSchema.annotations({ status, description }) })
 
 const BadRequest = problem(400, "Not JSON, or the body is damaged")
 const Unauthorized = problem(401, "No bearer token")
@@ -77,13 +76,6 @@ export const SubmitResult = Schema.Struct({
 }).annotations({ identifier: "SubmitResult" })
 export type SubmitResult = typeof SubmitResult.Type
 
-const ModelFile = Schema.Struct({
-  name: Schema.String,
-  filename: Schema.String,
-  size_bytes: Schema.Int,
-  modified: Schema.Number.annotations({ description: "Unix seconds" })
-})
-
 const seconds = Schema.Number.annotations({ description: "Unix seconds" })
 
 export const JournalStatus = Schema.Struct({
@@ -148,7 +140,10 @@ export const Status = Schema.Struct({
     damaged_files: Schema.Array(Schema.String).annotations({ description: "Set aside by repairs; may be deleted" })
   }),
   journal,
-  models: Schema.Array(ModelFile)
+  models: PublishedModels.fields.models,
+  training: Schema.NullOr(LastTraining).annotations({
+    description: "The last run of train-all; null before the first"
+  })
 }).annotations({ identifier: "Status" })
 export type Status = typeof Status.Type
 
@@ -226,6 +221,7 @@ export class Api extends HttpApi.make("telemetry")
   .add(Admin)
   .add(Quarantine)
   .add(Rights)
+  .add(Community)
   .annotate(OpenApi.Title, "Heat pump telemetry collector")
   .annotate(OpenApi.Description, "Receives and keeps the sensor records that loggers in homes upload once a day.")
   .annotate(OpenApi.License, { name: "MIT" })

@@ -1,13 +1,15 @@
 import { HttpApiBuilder, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
-import { Clock, Context, Duration, Effect, Either, Layer } from "effect"
-import { listModelFiles } from "../artifact/ModelFiles.js"
+import { Clock, Context, Duration, Effect, Either, Layer, Option } from "effect"
+import { readLastTraining } from "../artifact/LastTraining.js"
+import { Registry } from "../artifact/Registry.js"
 import { Auth } from "../pipeline/Auth.js"
 import { Ingest } from "../pipeline/Ingest.js"
 import { Backlog, type BacklogReport } from "../store/Backlog.js"
 import { Store, StoreError } from "../store/Store.js"
 import { Api, type JournalStatus, type Readiness, type Resent, type Status, type SubmitResult } from "./Api.js"
 import { Clients } from "./Clients.js"
+import { CommunityHandlers, describeModel } from "./CommunityHandlers.js"
 import { answer } from "./Problems.js"
 import { RightsHandlers } from "./RightsHandlers.js"
 
@@ -97,6 +99,7 @@ const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
     const backlog = yield* Backlog
     const about = yield* About
     const clients = yield* Clients
+    const registry = yield* Registry
     const startedMs = yield* Clock.currentTimeMillis
 
     const status = Effect.fn("Handlers.status")(function* (request: HttpServerRequest.HttpServerRequest) {
@@ -114,9 +117,10 @@ const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
         { concurrency: "unbounded" }
       )
       const readiness = yield* Effect.either(store.ready)
-      const files = yield* listModelFiles(about.modelDir).pipe(
+      const models = yield* registry.list.pipe(
         Effect.mapError((cause) => new StoreError({ operation: "list MODEL_DIR", cause }))
       )
+      const training = yield* readLastTraining(about.modelDir)
       const status: Status = {
         status: "online",
         active_installations_30d: active,
@@ -141,12 +145,8 @@ const AdminHandlers = HttpApiBuilder.group(Api, "admin", (handlers) =>
           damaged_files: damagedFiles
         },
         journal,
-        models: files.map(({ name, filename, sizeBytes, modifiedMs }) => ({
-          name,
-          filename,
-          size_bytes: sizeBytes,
-          modified: modifiedMs / 1000
-        }))
+        models: models.map(describeModel),
+        training: Option.getOrNull(training)
       }
       return HttpServerResponse.unsafeJson(status)
     })
@@ -169,5 +169,5 @@ const QuarantineHandlers = HttpApiBuilder.group(Api, "quarantine", (handlers) =>
 )
 
 export const layerApi = HttpApiBuilder.api(Api).pipe(
-  Layer.provide([IngestHandlers, SystemHandlers, AdminHandlers, QuarantineHandlers, RightsHandlers])
+  Layer.provide([IngestHandlers, SystemHandlers, AdminHandlers, QuarantineHandlers, RightsHandlers, CommunityHandlers])
 )

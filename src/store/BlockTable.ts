@@ -53,6 +53,7 @@ const checkpointAfter = Duration.seconds(1)
 const reclaimPages = 500
 
 const IdRow = Schema.Struct({ id: Schema.String })
+const ModelRow = Schema.Struct({ model: Schema.String })
 const ContactRow = Schema.Struct({ lastReceivedMs: Schema.Number })
 const TotalsRow = Schema.Struct({
   installations: Schema.Number,
@@ -84,6 +85,7 @@ export interface BlockTable {
   readonly ready: Effect.Effect<void, StoreFull | StoreError>
   readonly activeIds: (sinceMs: number) => Effect.Effect<ReadonlyArray<string>, StoreError>
   readonly lastContactMs: (installation: InstallationId) => Effect.Effect<Option.Option<number>, StoreError>
+  readonly lastModel: (installation: InstallationId) => Effect.Effect<Option.Option<string>, StoreError>
   readonly totals: Effect.Effect<Totals, StoreError>
   readonly installations: Effect.Effect<ReadonlyArray<InstallationSummary>, StoreError>
   /** Of the samples that have not been drained. */
@@ -157,6 +159,11 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
     "look up an installation",
     ContactRow,
     "SELECT last_received_ms AS lastReceivedMs FROM installation WHERE id = ?"
+  )
+  const findModel = select(
+    "look up an installation",
+    ModelRow,
+    "SELECT model FROM block WHERE installation_id = ? ORDER BY activity_at_ms DESC LIMIT 1"
   )
   const sumTotals = select(
     "sum up",
@@ -301,6 +308,8 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
     activeIds: (sinceMs) => Effect.map(findActive(sinceMs), (rows) => rows.map(({ id }) => id)),
     lastContactMs: (installation) =>
       Effect.map(findContact(installation), ([row]) => Option.map(Option.fromNullable(row), (r) => r.lastReceivedMs)),
+    lastModel: (installation) =>
+      Effect.map(findModel(installation), ([row]) => Option.map(Option.fromNullable(row), ({ model }) => model)),
     totals,
     installations: listInstallations(),
     oldestMs: Effect.map(findOldest(), ([row]) => row?.oldestMs ?? undefined),

@@ -1,4 +1,5 @@
 import { Clock, Duration, Effect, Layer, Option, Schedule } from "effect"
+import { blockMeans } from "./BlockMeans.js"
 import { type BlockTableOptions, openBlockTable } from "./BlockTable.js"
 import { Store } from "./Store.js"
 
@@ -28,6 +29,8 @@ const make = Effect.fn("EmbeddedStore.make")(function* (options: EmbeddedStoreOp
     installations: table.installations,
     oldestMs: table.oldestMs,
     lastContactMs: table.lastContactMs,
+    lastModel: table.lastModel,
+    means: blockMeans(table),
     totals: table.totals,
     read: table.read,
     erase: table.erase,

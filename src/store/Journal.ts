@@ -39,7 +39,10 @@ type JournalExtras = "installations" | "isErased" | "damagedFiles" | "deleteDama
 
 export class Journal extends Context.Tag("telemetry/store/Journal")<
   Journal,
-  Pick<BlockTable, "append" | "ready" | "activeIds" | "lastContactMs" | "totals" | "read" | JournalExtras> & {
+  Pick<
+    BlockTable,
+    "append" | "ready" | "activeIds" | "lastContactMs" | "lastModel" | "totals" | "read" | JournalExtras
+  > & {
     /** This collector's name in the database: one per journal, so that several collectors count side by side. */
     readonly collector: string
     readonly maxBytes: number
@@ -221,6 +224,7 @@ const make = Effect.fn("Journal.make")(function* (options: JournalOptions) {
     ),
     activeIds: table.activeIds,
     lastContactMs: table.lastContactMs,
+    lastModel: table.lastModel,
     totals: table.totals,
     read: table.read,
     collector: named!.id,

@@ -1,6 +1,7 @@
 import { Context, Data, type Effect, type Option, type Stream } from "effect"
 import type { Block } from "../domain/Block.js"
 import type { InstallationId } from "../domain/InstallationId.js"
+import type { ModelName } from "../domain/ModelName.js"
 
 /** No room for another block. Nothing was stored; everything stored before is untouched. */
 export class StoreFull extends Data.TaggedError("StoreFull")<{
@@ -54,6 +55,16 @@ export interface TimeRange {
   readonly untilMs?: number
 }
 
+/** Means over the installations with heat pumps of one model. */
+export interface MeansQuery extends Required<TimeRange> {
+  readonly model: ModelName
+  /** `absent`: values that are no measurement, and left out. */
+  readonly fields: ReadonlyArray<{ readonly name: string; readonly absent: ReadonlyArray<number> }>
+}
+
+/** By installation, then by field; an installation or a field without samples is not there. */
+export type InstallationMeans = ReadonlyMap<string, ReadonlyMap<string, number>>
+
 /**
  * The port to whatever keeps the samples.
  *
@@ -62,6 +73,7 @@ export interface TimeRange {
  *   of its argument. A block whose digest the installation already has is a duplicate; one may follow in the same call.
  * - `read` gives every record once, in an order of the implementation's own, and is a snapshot of no particular moment
  *   while others append.
+ * - `means` is one query. It may see what was appended some seconds later, and may be of a sample of the installations.
  * - After `erase` nothing of the installation can be read, no byte of it is left on disk, and its blocks are refused for
  *   ever. What a restored backup brings back of it is erased again: at the start, and within a day.
  */
@@ -79,6 +91,9 @@ export class Store extends Context.Tag("telemetry/store/Store")<
     /** When the oldest sample was made, or, behind a database, when the oldest block was received: Unix milliseconds. */
     readonly oldestMs: Effect.Effect<number | undefined, StoreError>
     readonly lastContactMs: (installation: InstallationId) => Effect.Effect<Option.Option<number>, StoreError>
+    /** The heat pump model that it submitted last; of several heat pumps, of any. */
+    readonly lastModel: (installation: InstallationId) => Effect.Effect<Option.Option<string>, StoreError>
+    readonly means: (query: MeansQuery) => Effect.Effect<InstallationMeans, StoreError>
     readonly totals: Effect.Effect<Totals, StoreError>
     readonly read: (installation: InstallationId, range?: TimeRange) => Stream.Stream<StoredRecord, StoreError>
     /** Returns the number of blocks erased. */

@@ -13,7 +13,17 @@ import { Chunk, Clock, Duration, Effect, Layer, Option, Schedule, Schema, Stream
 import { InstallationId } from "../domain/InstallationId.js"
 import { RecordGatherer } from "./ExportReader.js"
 import { type BlockSums, Journal } from "./Journal.js"
-import { type InstallationSummary, Store, type StoredRecord, StoreError, type TimeRange, type Totals } from "./Store.js"
+import { meansExpression } from "./MeansExpression.js"
+import {
+  type InstallationMeans,
+  type InstallationSummary,
+  type MeansQuery,
+  Store,
+  type StoredRecord,
+  StoreError,
+  type TimeRange,
+  type Totals
+} from "./Store.js"
 import { type DatabaseUnavailable, VictoriaMetrics } from "./VictoriaMetrics.js"
 
 export interface VictoriaMetricsStoreOptions {
@@ -139,6 +149,33 @@ const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: Victoria
       const all = [...Option.toArray(local), ...remote.map(({ atMs }) => atMs)]
       return all.length === 0 ? Option.none() : Option.some(Math.max(...all))
     })
+
+  const lastModel = (installation: InstallationId) =>
+    Effect.gen(function* () {
+      const local = yield* journal.lastModel(installation)
+      if (Option.isSome(local)) return local
+      const nowMs = yield* Clock.currentTimeMillis
+      const [labels] = yield* orElseLocal(
+        database.series(selectorOf(installation), nowMs - retentionMs, 1),
+        Effect.succeed([])
+      )
+      return Option.fromNullable(labels?.model)
+    })
+
+  const means = Effect.fn("VictoriaMetricsStore.means")(function* (query: MeansQuery) {
+    const rows = yield* Effect.mapError(
+      database.query(meansExpression(query, recordPrefix), query.untilMs - 1),
+      failed("average")
+    )
+    const found = new Map<string, Map<string, number>>()
+    for (const { labels, value } of rows) {
+      const { field, installation_id: id } = labels
+      if (id === undefined || field === undefined || !Number.isFinite(value)) continue
+      found.set(id, (found.get(id) ?? new Map<string, number>()).set(field, value))
+    }
+    const result: InstallationMeans = found
+    return result
+  })
 
   const totals = Effect.gen(function* () {
     const local = yield* journal.totals
@@ -304,6 +341,8 @@ const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: Victoria
     installations,
     oldestMs,
     lastContactMs,
+    lastModel,
+    means,
     totals,
     read,
     erase,

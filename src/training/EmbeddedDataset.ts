@@ -6,10 +6,10 @@ import { gunzipSync } from "node:zlib"
 import { Effect, Schema } from "effect"
 import { canonicalModel } from "../domain/ModelName.js"
 import { Blob } from "../store/BlockTable.js"
+import { addLines } from "../store/LineColumns.js"
 import { openSqliteToRead } from "../store/Sqlite.js"
 import { countModels, type Dataset, DatasetUnreadable } from "./Dataset.js"
 import { HeatpumpJoiner } from "./HeatpumpJoiner.js"
-import { addLines } from "./LineColumns.js"
 
 const decodeNewest = Schema.decodeUnknownSync(Schema.Tuple(Schema.Struct({ id: Schema.NullOr(Schema.Number) })))
 const decodeModels = Schema.decodeUnknownSync(Schema.Array(Schema.Struct({ model: Schema.String, id: Schema.String })))

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto"
 import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -85,9 +86,14 @@ layer(layerTestServer(), { excludeTestServices: true })("the server's own pages"
       assert.isNotEmpty(spec.info.title)
       assert.isNotEmpty(spec.info.version)
       assert.deepStrictEqual(Object.keys(spec.paths).sort(), [
+        "/api/v1/community/averages",
         "/api/v1/installations",
         "/api/v1/installations/erase",
         "/api/v1/installations/export",
+        "/api/v1/model/check",
+        "/api/v1/model/download",
+        "/api/v1/models",
+        "/api/v1/pool/status",
         "/api/v1/quarantine/resend",
         "/api/v1/status",
         "/api/v1/submit",
@@ -233,7 +239,7 @@ it.scopedLive("every token of AUTH_TOKEN's comma list submits", () =>
   }).pipe(Effect.provide(layerTestServer({ AUTH_TOKEN: "first-token-0123456789, second-token-0123456789," })))
 )
 
-it.scopedLive("/api/v1/status lists the models in MODEL_DIR, newest first, without their path", () =>
+it.scopedLive("/api/v1/status lists what can be downloaded from MODEL_DIR, without its path", () =>
   Effect.gen(function* () {
     const directory = yield* modelDirectory
     const { text } = yield* Effect.provide(
@@ -241,9 +247,18 @@ it.scopedLive("/api/v1/status lists the models in MODEL_DIR, newest first, witho
       layerTestServer({ MODEL_DIR: directory })
     )
     assert.deepStrictEqual(decodeStatus(text).models, [
-      { name: "model", filename: "model.pkl", size_bytes: 11, modified: 1_700_000_001 },
-      { name: "AERO_SLM", filename: "AERO_SLM.enc", size_bytes: 10, modified: 1_700_000_000 }
+      {
+        name: "AERO_SLM",
+        filename: "AERO_SLM.enc",
+        size_bytes: 10,
+        hash: createHash("sha256").update("x".repeat(10)).digest("hex"),
+        modified: 1_700_000_000,
+        version: null,
+        gate: null,
+        signing_key_id: null
+      }
     ])
+    assert.isNull(decodeStatus(text).training)
     assert.notInclude(text, directory)
   })
 )

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
-import { addLines } from "../../src/training/LineColumns.js"
+import { addLines } from "../../src/store/LineColumns.js"
 import { RecordJoiner } from "../../src/training/RecordJoiner.js"
 
 const all = { fromMs: Number.NEGATIVE_INFINITY, untilMs: Number.POSITIVE_INFINITY }

@@ -5,7 +5,11 @@
  * Consecutive lines mostly have the same fields in the same order, so the field behind the one found last is tried first.
  * Cost: about 50 ns per sample.
  */
-import type { RecordJoiner } from "./RecordJoiner.js"
+
+/** Where columns go: samples of one sensor, in the order of the lines. */
+export interface ColumnSink {
+  add(sensor: string, timestamps: ReadonlyArray<number>, values: ReadonlyArray<number>): void
+}
 
 interface Column {
   readonly name: string
@@ -26,8 +30,8 @@ const newline = 0x0a
 /** Powers of ten that a double holds exactly. */
 const powersOfTen = Array.from({ length: 16 }, (_, i) => 10 ** i)
 
-/** Adds the samples of one block's lines to a joiner; of `sensors` only. */
-export const addLines = (lines: Buffer, joiner: RecordJoiner, sensors: ReadonlySet<string>): void => {
+/** Adds the samples of one block's lines to a sink; of `sensors` only. */
+export const addLines = (lines: Buffer, sink: ColumnSink, sensors: ReadonlySet<string>): void => {
   const columns: Array<Column> = []
   let at = 0
   const columnAt = (guess: number, start: number, end: number): number => {
@@ -67,7 +71,7 @@ export const addLines = (lines: Buffer, joiner: RecordJoiner, sensors: ReadonlyS
     for (const { timestamps } of touched) timestamps.push(timestamp)
     at++
   }
-  for (const { isWanted, name, timestamps, values } of columns) if (isWanted) joiner.add(name, timestamps, values)
+  for (const { isWanted, name, timestamps, values } of columns) if (isWanted) sink.add(name, timestamps, values)
 }
 
 const hasKey = (key: Buffer, lines: Buffer, start: number, end: number): boolean => {

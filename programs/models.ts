@@ -1,0 +1,161 @@
+import { Command, Options } from "@effect/cli"
+import { Path } from "@effect/platform"
+import { Console, Effect, Option } from "effect"
+import { passGate } from "../src/artifact/Gate.js"
+import { currentVersion, publish as publishModel, rollback as rollBack } from "../src/artifact/Publish.js"
+import {
+  communityModel,
+  listVersions,
+  manifestFile,
+  Registry,
+  readManifest,
+  registryPaths
+} from "../src/artifact/Registry.js"
+import { readTrainedFiles } from "../src/artifact/TrainedFiles.js"
+import { isModelName } from "../src/domain/ModelName.js"
+import { modelKeys } from "../src/ModelKeys.js"
+import { SettingInvalid } from "../src/Secrets.js"
+import * as Settings from "../src/Settings.js"
+import { ExitCode, ProgramFailure } from "./ExitCode.js"
+import { dataDir } from "./serve.js"
+
+export const modelDirOf = Effect.fn("models.modelDirOf")(function* (dataDir: string) {
+  const path = yield* Path.Path
+  return (yield* Settings.modelDir) || path.join(dataDir, "models")
+})
+
+export const noGate = Options.boolean("no-gate").pipe(
+  Options.withDescription("Publish although the model was not evaluated, or fails a criterion")
+)
+export const community = Options.boolean("community").pipe(
+  Options.withDescription("Publish it as community_model too: for homes whose heat pump model has none of its own")
+)
+
+export const checkedModel = (option: string, name: string) =>
+  isModelName(name)
+    ? Effect.succeed(name)
+    : new SettingInvalid({ setting: option, reason: "is not a name that a heat pump model can have" })
+
+const line = (cells: ReadonlyArray<string>, widths: ReadonlyArray<number>) =>
+  cells
+    .map((cell, i) => cell.padEnd(widths[i]!))
+    .join("  ")
+    .trimEnd()
+
+const json = Options.boolean("json").pipe(Options.withDescription("Print the manifests as JSON"))
+
+const list = Command.make("list", { dataDir, json }, ({ dataDir, json }) =>
+  Effect.gen(function* () {
+    const directory = yield* modelDirOf(dataDir)
+    const path = yield* Path.Path
+    const paths = registryPaths(directory, path)
+    const registry = yield* Registry.pipe(Effect.provide(Registry.layer(directory)))
+    const models = [...(yield* registry.list)].sort((a, b) => (a.name < b.name ? -1 : 1))
+    const rows = yield* Effect.forEach(models, (model) =>
+      Effect.gen(function* () {
+        const current = yield* currentVersion(directory, model.name)
+        const versions = yield* listVersions(directory, model.name)
+        const manifests = yield* Effect.forEach(versions, (version) =>
+          readManifest(path.join(paths.versions(model.name), version, manifestFile))
+        )
+        return { model, current: Option.getOrNull(current), manifests }
+      })
+    )
+    if (json) {
+      const all = rows.map(({ current, manifests, model }) => ({
+        name: model.name,
+        hash: model.sha256,
+        current,
+        versions: manifests
+      }))
+      return yield* Console.log(JSON.stringify(all, null, 2))
+    }
+    if (rows.length === 0) return yield* Console.log("Nothing is published yet; see telemetry models publish")
+    const cells = rows.flatMap(({ current, manifests, model }) =>
+      manifests.length === 0
+        ? [["*", model.name, "(put there by hand)", `${model.sizeBytes} B`, "", ""]]
+        : manifests.map((m) => [
+            m.version === current ? "*" : " ",
+            m.name,
+            m.version,
+            `${m.size_bytes} B`,
+            m.gate === "passed" ? "gate passed" : "gate skipped",
+            m.signing_key_id === null ? "unsigned" : `signed by ${m.signing_key_id}`
+          ])
+    )
+    const widths = [0, 1, 2, 3, 4, 5].map((i) => Math.max(...cells.map((row) => row[i]!.length)))
+    yield* Console.log(cells.map((row) => line(row, widths)).join("\n"))
+  })
+).pipe(Command.withDescription("Show what is published; * marks what clients get"))
+
+const publish = Command.make(
+  "publish",
+  {
+    file: Options.text("file").pipe(
+      Options.withAlias("f"),
+      Options.withDescription("model.pkl, with its model_metadata.json and metrics.json beside it")
+    ),
+    model: Options.text("model").pipe(
+      Options.withDescription("Heat pump model that it is for; what its metadata say by default"),
+      Options.optional
+    ),
+    community,
+    noGate,
+    dataDir
+  },
+  (options) =>
+    Effect.gen(function* () {
+      const keys = yield* modelKeys
+      const directory = yield* modelDirOf(options.dataDir)
+      const keep = yield* Settings.modelKeep
+      const trained = yield* readTrainedFiles(options.file)
+      const model = Option.getOrUndefined(Option.orElse(options.model, () => trained.model))
+      if (model === undefined) {
+        return yield* new SettingInvalid({ setting: "--model", reason: "is missing, and no metadata name the model" })
+      }
+      yield* checkedModel("--model", model)
+      const gate = yield* passGate(model, trained.verdict, { isGated: !options.noGate })
+      for (const name of options.community ? [model, communityModel] : [model]) {
+        const {
+          isNew,
+          name: published,
+          version
+        } = yield* publishModel({ ...trained, name, gate }, { directory, keep, keys })
+        yield* Console.log(`${published}: ${version}${isNew ? "" : ", as before"}`)
+      }
+    }).pipe(
+      Effect.catchTag("NotPublished", ({ message }) => new ProgramFailure({ code: ExitCode.notEnoughData, message }))
+    )
+).pipe(
+  Command.withDescription(
+    "Encrypt, sign and publish a trained model. Example: telemetry models publish --file models/AERO_SLM.pkl"
+  )
+)
+
+const rollback = Command.make(
+  "rollback",
+  {
+    model: Options.text("model").pipe(
+      Options.withDescription("What is published: a heat pump model, or community_model")
+    ),
+    version: Options.text("version").pipe(
+      Options.withDescription("Version to go to; the last before the current one by default"),
+      Options.optional
+    ),
+    dataDir
+  },
+  ({ dataDir, model, version }) =>
+    Effect.gen(function* () {
+      const directory = yield* modelDirOf(dataDir)
+      yield* checkedModel("--model", model)
+      const { from, name, to } = yield* rollBack(directory, model, version)
+      yield* Console.log(`${name}: from ${from ?? "nothing"} to ${to}`)
+    })
+).pipe(
+  Command.withDescription("Let clients have an earlier version. Example: telemetry models rollback --model AERO_SLM")
+)
+
+export const models = Command.make("models").pipe(
+  Command.withDescription("Published models: list, publish, rollback"),
+  Command.withSubcommands([list, publish, rollback])
+)

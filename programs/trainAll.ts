@@ -1,0 +1,179 @@
+import { spawn } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import { Command, Options } from "@effect/cli"
+import { FileSystem, Path } from "@effect/platform"
+import { Clock, Console, Cron, DateTime, Effect, Option } from "effect"
+import { passGate } from "../src/artifact/Gate.js"
+import { type LastTraining, writeLastTraining } from "../src/artifact/LastTraining.js"
+import { tryLock } from "../src/artifact/ModelLock.js"
+import { publish as publishModel } from "../src/artifact/Publish.js"
+import { communityModel, Registry } from "../src/artifact/Registry.js"
+import { readTrainedFiles } from "../src/artifact/TrainedFiles.js"
+import { canonicalModel } from "../src/domain/ModelName.js"
+import { modelKeys } from "../src/ModelKeys.js"
+import { SettingInvalid } from "../src/Secrets.js"
+import * as Settings from "../src/Settings.js"
+import { ExitCode, ProgramFailure } from "./ExitCode.js"
+import { checkedModel, modelDirOf, noGate } from "./models.js"
+import { dataDir } from "./serve.js"
+import { openDataset } from "./train.js"
+
+type Result = LastTraining["models"][number]
+
+interface RunOptions {
+  readonly dataDir: string
+  readonly publish: boolean
+  readonly noGate: boolean
+}
+
+const mainFile = fileURLToPath(new URL("./main.js", import.meta.url))
+
+/**
+ * `telemetry train` in a process of its own: whatever becomes of it, memory included, the others are trained. Its errors go
+ * where ours go, the last of them into the result too.
+ */
+const trainInProcess = (args: ReadonlyArray<string>) =>
+  Effect.async<{ readonly code: number | null; readonly said: string }>((resume) => {
+    const child = spawn(process.execPath, [mainFile, "train", ...args], { stdio: ["ignore", "ignore", "pipe"] })
+    let said = ""
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      process.stderr.write(text)
+      said = (said + text).slice(-2_000)
+    })
+    child.once("error", (error) => resume(Effect.succeed({ code: null, said: error.message })))
+    child.once("close", (code) => resume(Effect.succeed({ code, said: said.trim().split("\n").at(-1) ?? "" })))
+    return Effect.sync(() => child.kill("SIGTERM"))
+  })
+
+/** @param isLargest of the most installations: what homes get whose model has none of its own */
+const trainOne = Effect.fn("trainAll.trainOne")(function* (model: string, isLargest: boolean, options: RunOptions) {
+  const path = yield* Path.Path
+  const directory = yield* modelDirOf(options.dataDir)
+  const file = path.join(directory, "trained", canonicalModel(model), "model.pkl")
+  const { code, said } = yield* trainInProcess([
+    ...["--model", model, "--output", file, "--data-dir", options.dataDir, "--quiet"]
+  ])
+  if (code === ExitCode.notEnoughData) return { result: "refused" as const, detail: said }
+  if (code !== 0) return { result: "failed" as const, detail: said === "" ? `ended with ${code}` : said }
+  if (!options.publish) return { result: "trained" as const, detail: file }
+
+  const keys = yield* modelKeys
+  const keep = yield* Settings.modelKeep
+  const trained = yield* readTrainedFiles(file)
+  const gate = yield* passGate(model, trained.verdict, { isGated: !options.noGate })
+  const { version } = yield* publishModel({ ...trained, name: model, gate }, { directory, keep, keys })
+  const registry = yield* Registry.pipe(Effect.provide(Registry.layer(directory)))
+  if (isLargest || Option.isNone(yield* registry.published(communityModel))) {
+    yield* publishModel({ ...trained, name: communityModel, gate }, { directory, keep, keys })
+  }
+  return { result: "published" as const, detail: version }
+})
+
+/** `TARGET_MODELS`, or every model with enough installations; the largest first. */
+const targetsOf = Effect.fn("trainAll.targets")(function* (dataDir: string) {
+  const { targetModels } = yield* Settings.nightly
+  if (targetModels.length > 0) return yield* Effect.forEach(targetModels, (name) => checkedModel("TARGET_MODELS", name))
+  const minInstallations = yield* Settings.minInstallations
+  const dataset = yield* openDataset(Option.none(), dataDir)
+  return (yield* dataset.models)
+    .filter(({ installations, model }) => installations >= minInstallations && model !== communityModel)
+    .map(({ model }) => model)
+}, Effect.scoped)
+
+const runOnce = Effect.fn("trainAll.runOnce")(function* (options: RunOptions, nextMs: number | undefined) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const directory = yield* modelDirOf(options.dataDir)
+  yield* fs.makeDirectory(directory, { recursive: true })
+  yield* tryLock(path.join(directory, ".training.lock"))
+  const started = (yield* Clock.currentTimeMillis) / 1000
+  const next = nextMs === undefined ? null : nextMs / 1000
+  const models: Array<Result> = []
+  const report = (finished: number | null) => writeLastTraining(directory, { started, finished, next, models })
+  yield* report(null)
+  const targets = yield* targetsOf(options.dataDir)
+  for (const [i, model] of targets.entries()) {
+    const beganMs = yield* Clock.currentTimeMillis
+    const outcome = yield* trainOne(model, i === 0, options).pipe(
+      Effect.catchTag("NotPublished", ({ message }) => Effect.succeed({ result: "refused" as const, detail: message })),
+      Effect.catchAllCause((cause) =>
+        Effect.as(Effect.logError(`training of ${model} failed; the others go on`, cause), {
+          result: "failed" as const,
+          detail: "see the log"
+        })
+      )
+    )
+    const seconds = Math.round(((yield* Clock.currentTimeMillis) - beganMs) / 1000)
+    models.push({ model: canonicalModel(model), ...outcome, seconds })
+    yield* Console.log(`${canonicalModel(model)}: ${outcome.result}, ${outcome.detail}`)
+    yield* report(null)
+  }
+  yield* report((yield* Clock.currentTimeMillis) / 1000)
+  return models
+}, Effect.scoped)
+
+/** `HH:MM` in the time zone of the process, which `TZ` sets. */
+const cronOf = (time: string) => {
+  const match = /^([01]?\d|2[0-3]):([0-5]\d)$/.exec(time)
+  if (match === null)
+    return new SettingInvalid({ setting: "--every-day-at", reason: "must be a time of day like 03:00" })
+  return Effect.succeed(
+    Cron.make({
+      hours: [Number(match[1])],
+      minutes: [Number(match[2])],
+      days: [],
+      months: [],
+      weekdays: [],
+      tz: DateTime.zoneMakeLocal()
+    })
+  )
+}
+
+/** In steps, because a machine that slept does not know how long. */
+const sleepUntil = (atMs: number) =>
+  Effect.repeat(
+    Effect.flatMap(Clock.currentTimeMillis, (nowMs) =>
+      Effect.as(Effect.sleep(Math.max(0, Math.min(60_000, atMs - nowMs))), nowMs >= atMs)
+    ),
+    { until: (isOver) => isOver }
+  )
+
+export const trainAll = Command.make(
+  "train-all",
+  {
+    publish: Options.boolean("publish").pipe(Options.withDescription("Publish what passes its gate")),
+    noGate,
+    everyDayAt: Options.text("every-day-at").pipe(
+      Options.withDescription("Wait for this time of day, run, and wait again (TRAINING_TIME)"),
+      Options.withFallbackConfig(Settings.trainingTime)
+    ),
+    dataDir
+  },
+  ({ everyDayAt, ...options }) =>
+    Effect.gen(function* () {
+      if (options.publish) yield* modelKeys
+      if (everyDayAt === "") {
+        const failed = (yield* runOnce(options, undefined)).filter(({ result }) => result === "failed")
+        const message = `${failed.map(({ model }) => model).join(", ")} could not be trained; the log says why`
+        return failed.length === 0 ? undefined : yield* new ProgramFailure({ code: ExitCode.failed, message })
+      }
+      const cron = yield* cronOf(everyDayAt)
+      const { runOnStartup } = yield* Settings.nightly
+      const run = (nextMs: number) =>
+        Effect.catchAllCause(runOnce(options, nextMs), (cause) =>
+          Effect.logError("tonight's training failed; the next one comes tomorrow", cause)
+        )
+      const nextAfter = (nowMs: number) => Cron.next(cron, new Date(nowMs)).getTime()
+      if (runOnStartup) yield* run(nextAfter(yield* Clock.currentTimeMillis))
+      while (true) {
+        const atMs = nextAfter(yield* Clock.currentTimeMillis)
+        yield* Effect.logInfo("waiting for the next training", { at: new Date(atMs).toISOString() })
+        yield* sleepUntil(atMs)
+        yield* run(nextAfter(yield* Clock.currentTimeMillis))
+      }
+    })
+).pipe(
+  Command.withDescription(
+    "Train every model with enough data (TARGET_MODELS). Example: telemetry train-all --publish --every-day-at 03:00"
+  )
+)
