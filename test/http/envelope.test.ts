@@ -180,7 +180,7 @@ layer(layerTestServer(), { excludeTestServices: true })("bodies that are no subm
     })
   )
 
-  const depth = 25_000
+  const depth = 10_000
   it.effect.each<readonly [where: string, body: () => string, status: number]>([
     ["as the document", () => nested(depth), 422],
     ["as installation_id", () => `{"installation_id": ${nested(depth)}, "data": []}`, 422],
