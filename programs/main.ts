@@ -17,12 +17,11 @@ import { resend } from "./resend.js"
 import { serve } from "./serve.js"
 import { status } from "./status.js"
 import { train } from "./train.js"
-import { trainAll } from "./trainAll.js"
 import { version } from "./version.js"
 
 const root = Command.make("telemetry").pipe(
   Command.withDescription("Receives, keeps and uses the telemetry of heat pumps."),
-  Command.withSubcommands([serve, status, train, trainAll, models, keygen, installations, exportHome, erase, resend])
+  Command.withSubcommands([serve, status, train, models, keygen, installations, exportHome, erase, resend])
 )
 
 const run = Command.run(root, { name: "telemetry", version, executable: "telemetry" })

@@ -1,31 +1,38 @@
 import { Command, Options } from "@effect/cli"
 import { FileSystem, Path } from "@effect/platform"
-import { Clock, Console, Duration, Effect, Layer, Option } from "effect"
+import { Clock, Console, Duration, Effect, Option } from "effect"
 import { modelJson } from "../src/artifact/ModelJson.js"
 import { checkOutput, writeOutput } from "../src/artifact/ModelOutput.js"
 import { writeModel } from "../src/artifact/RiverPickle.js"
-import type { Model } from "../src/artifact/RiverPipeline.js"
-import { readModel } from "../src/artifact/RiverReader.js"
-import { canonicalModel, isModelName } from "../src/domain/ModelName.js"
+import { canonicalModel } from "../src/domain/ModelName.js"
+import { modelKeys } from "../src/ModelKeys.js"
 import { SettingInvalid } from "../src/Secrets.js"
 import * as Settings from "../src/Settings.js"
 import type { Dataset } from "../src/training/Dataset.js"
-import { openEmbeddedDataset } from "../src/training/EmbeddedDataset.js"
 import { fileDifference } from "../src/training/FileCheck.js"
-import { openFileDataset } from "../src/training/FileDataset.js"
 import { failedCriteria } from "../src/training/Gate.js"
 import { judge, trainedOf } from "../src/training/Judgement.js"
 import { metricsJson } from "../src/training/Metrics.js"
 import { metadataOf, summaryLines, summaryMarkdown } from "../src/training/TrainingReport.js"
-import { makeVictoriaMetricsDataset } from "../src/training/VictoriaMetricsDataset.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
+import { checkedModel } from "./models.js"
+import { openDataset } from "./openDataset.js"
+import { publishTrained } from "./publishTrained.js"
 import { dataDir } from "./serve.js"
-import { layerDatabase } from "./store.js"
 import { noProgress, trainingProgress } from "./TrainingProgress.js"
+import { everyDayAt, trainAll } from "./trainAll.js"
+import { outputFiles, readChampion } from "./trainFiles.js"
 import { version } from "./version.js"
 
 const model = Options.text("model").pipe(
-  Options.withDescription("Heat pump model to train; a space and an underscore mean the same")
+  Options.withDescription("Heat pump model to train; a space and an underscore mean the same"),
+  Options.optional
+)
+const all = Options.boolean("all").pipe(
+  Options.withDescription("Train every model with enough data, or those of TARGET_MODELS, one after the other")
+)
+const publish = Options.boolean("publish").pipe(
+  Options.withDescription("Publish what passes the gate, for loggers to download (TELEMETRY_ENCRYPTION_KEY)")
 )
 const from = Options.text("from").pipe(
   Options.withDescription("Read this export of VictoriaMetrics (JSON lines, also gzipped) instead of the store"),
@@ -69,59 +76,6 @@ const json = Options.boolean("json").pipe(Options.withDescription("Print the res
 const aheadMs = Duration.toMillis("1 day")
 const mostDays = 365
 
-export const openDataset = Effect.fn("train.openDataset")(function* (from: Option.Option<string>, dataDir: string) {
-  if (Option.isSome(from)) return yield* openFileDataset(from.value)
-  const path = yield* Path.Path
-  const settings = yield* Settings.victoriaMetrics
-  // A step of a pipeline may know where to read, and not where to write.
-  const readUrl = settings.exportUrl || settings.queryUrl || settings.writeUrl
-  if (readUrl === "") return yield* openEmbeddedDataset(path.join(dataDir, "telemetry.sqlite"))
-  const database = yield* layerDatabase({
-    ...settings,
-    writeUrl: settings.writeUrl || readUrl,
-    queryUrl: settings.queryUrl || (settings.writeUrl === "" ? readUrl : "")
-  })
-  // Built in the caller's scope: the connections outlive this function.
-  return yield* makeVictoriaMetricsDataset.pipe(Effect.provide(yield* Layer.build(database)))
-})
-
-/** `model.pkl` → its directory, and the names of what is written there. */
-const outputFiles = Effect.fn("train.outputFiles")(function* (file: string) {
-  const path = yield* Path.Path
-  const name = path.basename(file)
-  const stem = name.replace(/\.pkl$/, "")
-  return {
-    directory: path.dirname(path.resolve(file)),
-    pickle: name,
-    json: `${stem}.json`,
-    metadata: `${stem}_metadata.json`,
-    // A model that is refused leaves the champion's files alone.
-    card: (isRefused: boolean) => `${stem}${isRefused ? "_refused" : ""}_card`,
-    metrics: (isRefused: boolean) =>
-      `${isRefused ? `${stem}_refused_` : stem === "model" ? "" : `${stem}_`}metrics.json`
-  }
-})
-
-/** A model file of this program; none when there is no such file and nobody asked for it. */
-const readChampion = Effect.fn("train.readChampion")(function* (asked: Option.Option<string>, output: string) {
-  const fs = yield* FileSystem.FileSystem
-  const file = Option.getOrElse(asked, () => output)
-  const unreadable = (reason: string) =>
-    new SettingInvalid({ setting: "--champion", reason: `${file} cannot be compared with: ${reason}` })
-  if (Option.isNone(asked) && !(yield* fs.exists(file))) return undefined
-  const bytes = yield* Effect.mapError(fs.readFile(file), ({ message }) => unreadable(message))
-  const model: Model | undefined = yield* readModel(Buffer.from(bytes)).pipe(
-    Effect.mapError(({ message }) => unreadable(message)),
-    Effect.catchAll((error) =>
-      // What lies at --output by chance, a model of another program say, is no champion.
-      Option.isSome(asked)
-        ? Effect.fail(error)
-        : Effect.as(Effect.logWarning(`${file} will be replaced without a comparison: ${error.message}`), undefined)
-    )
-  )
-  return model
-})
-
 const positive = (option: string, value: number) =>
   value >= 1 ? Effect.void : new SettingInvalid({ setting: option, reason: "must be a whole number from 1" })
 
@@ -129,6 +83,9 @@ export const train = Command.make(
   "train",
   {
     model,
+    all,
+    everyDayAt,
+    publish,
     from,
     days,
     minInstallations,
@@ -145,19 +102,19 @@ export const train = Command.make(
   (options) =>
     Effect.gen(function* () {
       const path = yield* Path.Path
-      if (!isModelName(options.model)) {
-        return yield* new SettingInvalid({
-          setting: "--model",
-          reason: "is not a name that a heat pump model can have"
-        })
+      if (options.publish) yield* modelKeys
+      if (options.all) return yield* trainAll(options)
+      if (Option.isNone(options.model)) {
+        return yield* new SettingInvalid({ setting: "--model", reason: "is missing; or train every model with --all" })
       }
+      const model = yield* checkedModel("--model", options.model.value)
       yield* positive(
         "--days",
         Option.getOrElse(options.days, () => 1)
       )
       yield* positive("--min-installations", options.minInstallations)
       const modelDir = (yield* Settings.modelDir) || path.join(options.dataDir, "models")
-      const file = Option.getOrElse(options.output, () => path.join(modelDir, `${canonicalModel(options.model)}.pkl`))
+      const file = Option.getOrElse(options.output, () => path.join(modelDir, `${canonicalModel(model)}.pkl`))
       const files = yield* outputFiles(file)
       yield* checkOutput(files.directory, files.pickle)
 
@@ -169,6 +126,7 @@ export const train = Command.make(
       const days = Option.getOrElse(options.days, () => (dataset.newestMs === undefined ? retained : undefined))
       const trainOptions = {
         ...options,
+        model,
         range: {
           fromMs: days === undefined ? 0 : Math.max(0, newestMs - Duration.toMillis(Duration.days(days))),
           untilMs: newestMs + aheadMs
@@ -205,7 +163,7 @@ export const train = Command.make(
       })
       const isRefused = failed.length > 0 && !options.noGate && !options.evaluateOnly
       const versions = { telemetry: version, river: "0.23.0" }
-      const name = canonicalModel(options.model)
+      const name = canonicalModel(model)
       // Its plots' library takes a second to load, which only this program should pay.
       const { modelCard } = yield* Effect.promise(() => import("../src/training/ModelCard.js"))
       const card = modelCard({
@@ -242,6 +200,13 @@ export const train = Command.make(
         })
       }
 
+      if (options.publish && !options.evaluateOnly) {
+        yield* publishTrained(model, path.join(files.directory, files.pickle), {
+          directory: modelDir,
+          isGated: !options.noGate,
+          asCommunity: false
+        })
+      }
       const summaryFile = yield* Settings.stepSummaryFile
       if (summaryFile !== "") {
         const fs = yield* FileSystem.FileSystem
@@ -284,6 +249,6 @@ export const train = Command.make(
     }).pipe(Effect.scoped)
 ).pipe(
   Command.withDescription(
-    'Train a model of one heat pump type from the pooled data. Example: telemetry train --model "AERO SLM" --output model.pkl'
+    'Train a model of one heat pump type from the pooled data, or of all. Examples: telemetry train --model "AERO SLM" --output model.pkl; telemetry train --all --publish --every-day-at 03:00'
   )
 )

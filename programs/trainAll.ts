@@ -1,22 +1,18 @@
 import { spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
-import { Command, Options } from "@effect/cli"
+import { Options } from "@effect/cli"
 import { FileSystem, Path } from "@effect/platform"
 import { Clock, Console, Cron, DateTime, Effect, Option } from "effect"
-import { passGate } from "../src/artifact/Gate.js"
 import { type LastTraining, writeLastTraining } from "../src/artifact/LastTraining.js"
 import { tryLock } from "../src/artifact/ModelLock.js"
-import { publish as publishModel } from "../src/artifact/Publish.js"
 import { communityModel, Registry } from "../src/artifact/Registry.js"
-import { readTrainedFiles } from "../src/artifact/TrainedFiles.js"
 import { canonicalModel } from "../src/domain/ModelName.js"
-import { modelKeys } from "../src/ModelKeys.js"
 import { SettingInvalid } from "../src/Secrets.js"
 import * as Settings from "../src/Settings.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
-import { checkedModel, modelDirOf, noGate } from "./models.js"
-import { dataDir } from "./serve.js"
-import { openDataset } from "./train.js"
+import { checkedModel, modelDirOf } from "./models.js"
+import { openDataset } from "./openDataset.js"
+import { publishTrained } from "./publishTrained.js"
 
 type Result = LastTraining["models"][number]
 
@@ -51,21 +47,19 @@ const trainOne = Effect.fn("trainAll.trainOne")(function* (model: string, isLarg
   const directory = yield* modelDirOf(options.dataDir)
   const file = path.join(directory, "trained", canonicalModel(model), "model.pkl")
   const { code, said } = yield* trainInProcess([
-    ...["--model", model, "--output", file, "--data-dir", options.dataDir, "--quiet"]
+    ...["--model", model, "--output", file, "--data-dir", options.dataDir, "--quiet"],
+    ...(options.noGate ? ["--no-gate"] : [])
   ])
   if (code === ExitCode.notEnoughData) return { result: "refused" as const, detail: said }
   if (code !== 0) return { result: "failed" as const, detail: said === "" ? `ended with ${code}` : said }
   if (!options.publish) return { result: "trained" as const, detail: file }
 
-  const keys = yield* modelKeys
-  const keep = yield* Settings.modelKeep
-  const trained = yield* readTrainedFiles(file)
-  const gate = yield* passGate(model, trained.verdict, { isGated: !options.noGate })
-  const { version } = yield* publishModel({ ...trained, name: model, gate }, { directory, keep, keys })
   const registry = yield* Registry.pipe(Effect.provide(Registry.layer(directory)))
-  if (isLargest || Option.isNone(yield* registry.published(communityModel))) {
-    yield* publishModel({ ...trained, name: communityModel, gate }, { directory, keep, keys })
-  }
+  const version = yield* publishTrained(model, file, {
+    directory,
+    isGated: !options.noGate,
+    asCommunity: isLargest || Option.isNone(yield* registry.published(communityModel))
+  })
   return { result: "published" as const, detail: version }
 })
 
@@ -138,42 +132,30 @@ const sleepUntil = (atMs: number) =>
     { until: (isOver) => isOver }
   )
 
-export const trainAll = Command.make(
-  "train-all",
-  {
-    publish: Options.boolean("publish").pipe(Options.withDescription("Publish what passes its gate")),
-    noGate,
-    everyDayAt: Options.text("every-day-at").pipe(
-      Options.withDescription("Wait for this time of day, run, and wait again (TRAINING_TIME)"),
-      Options.withFallbackConfig(Settings.trainingTime)
-    ),
-    dataDir
-  },
-  ({ everyDayAt, ...options }) =>
-    Effect.gen(function* () {
-      if (options.publish) yield* modelKeys
-      if (everyDayAt === "") {
-        const failed = (yield* runOnce(options, undefined)).filter(({ result }) => result === "failed")
-        const message = `${failed.map(({ model }) => model).join(", ")} could not be trained; the log says why`
-        return failed.length === 0 ? undefined : yield* new ProgramFailure({ code: ExitCode.failed, message })
-      }
-      const cron = yield* cronOf(everyDayAt)
-      const { runOnStartup } = yield* Settings.nightly
-      const run = (nextMs: number) =>
-        Effect.catchAllCause(runOnce(options, nextMs), (cause) =>
-          Effect.logError("tonight's training failed; the next one comes tomorrow", cause)
-        )
-      const nextAfter = (nowMs: number) => Cron.next(cron, new Date(nowMs)).getTime()
-      if (runOnStartup) yield* run(nextAfter(yield* Clock.currentTimeMillis))
-      while (true) {
-        const atMs = nextAfter(yield* Clock.currentTimeMillis)
-        yield* Effect.logInfo("waiting for the next training", { at: new Date(atMs).toISOString() })
-        yield* sleepUntil(atMs)
-        yield* run(nextAfter(yield* Clock.currentTimeMillis))
-      }
-    })
-).pipe(
-  Command.withDescription(
-    "Train every model with enough data (TARGET_MODELS). Example: telemetry train-all --publish --every-day-at 03:00"
-  )
+export const everyDayAt = Options.text("every-day-at").pipe(
+  Options.withDescription("With --all: wait for this time of day, run, and wait again (TRAINING_TIME)"),
+  Options.withFallbackConfig(Settings.trainingTime)
 )
+
+/** `telemetry train --all`: once, or every day for ever. */
+export const trainAll = Effect.fn("trainAll")(function* (options: RunOptions & { readonly everyDayAt: string }) {
+  if (options.everyDayAt === "") {
+    const failed = (yield* runOnce(options, undefined)).filter(({ result }) => result === "failed")
+    const message = `${failed.map(({ model }) => model).join(", ")} could not be trained; the log says why`
+    return failed.length === 0 ? undefined : yield* new ProgramFailure({ code: ExitCode.failed, message })
+  }
+  const cron = yield* cronOf(options.everyDayAt)
+  const { runOnStartup } = yield* Settings.nightly
+  const run = (nextMs: number) =>
+    Effect.catchAllCause(runOnce(options, nextMs), (cause) =>
+      Effect.logError("tonight's training failed; the next one comes tomorrow", cause)
+    )
+  const nextAfter = (nowMs: number) => Cron.next(cron, new Date(nowMs)).getTime()
+  if (runOnStartup) yield* run(nextAfter(yield* Clock.currentTimeMillis))
+  while (true) {
+    const atMs = nextAfter(yield* Clock.currentTimeMillis)
+    yield* Effect.logInfo("waiting for the next training", { at: new Date(atMs).toISOString() })
+    yield* sleepUntil(atMs)
+    yield* run(nextAfter(yield* Clock.currentTimeMillis))
+  }
+})

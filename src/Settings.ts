@@ -114,7 +114,7 @@ export const trainingTime = setting(
   "TRAINING_TIME",
   Config.string,
   "",
-  "Time of day (03:00) at which train-all runs, again every day, in the time zone TZ; once when empty",
+  "Time of day (03:00) at which train --all runs, again every day, in the time zone TZ; once when empty",
   same
 )
 
@@ -124,7 +124,7 @@ export const nightly = Config.all({
     "TARGET_MODELS",
     Config.string,
     "",
-    "Models that train-all trains, separated by commas; all that have enough data when empty",
+    "Models that train --all trains, separated by commas; all that have enough data when empty",
     (text) =>
       text
         .split(",")
@@ -135,7 +135,7 @@ export const nightly = Config.all({
     "RUN_ON_STARTUP",
     Config.boolean,
     false,
-    "Whether a train-all that waits for its time also runs at its start",
+    "Whether a train --all that waits for its time also runs at its start",
     same
   )
 })

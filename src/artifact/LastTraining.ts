@@ -1,4 +1,4 @@
-/** `training.json` in `MODEL_DIR`: what the last run of `train-all` came to, for whoever asks the server. */
+/** `training.json` in `MODEL_DIR`: what the last run of `train --all` came to, for whoever asks the server. */
 import { FileSystem, Path } from "@effect/platform"
 import { Effect, Option, Schema } from "effect"
 

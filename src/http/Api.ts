@@ -142,7 +142,7 @@ export const Status = Schema.Struct({
   journal,
   models: PublishedModels.fields.models,
   training: Schema.NullOr(LastTraining).annotations({
-    description: "The last run of train-all; null before the first"
+    description: "The last run of train --all; null before the first"
   })
 }).annotations({ identifier: "Status" })
 export type Status = typeof Status.Type

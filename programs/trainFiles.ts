@@ -1,0 +1,45 @@
+import { FileSystem, Path } from "@effect/platform"
+import { Effect, Option } from "effect"
+import type { Model } from "../src/artifact/RiverPipeline.js"
+import { readModel } from "../src/artifact/RiverReader.js"
+import { SettingInvalid } from "../src/Secrets.js"
+
+/** `model.pkl` → its directory, and the names of what is written there. */
+export const outputFiles = Effect.fn("trainFiles.outputFiles")(function* (file: string) {
+  const path = yield* Path.Path
+  const name = path.basename(file)
+  const stem = name.replace(/\.pkl$/, "")
+  return {
+    directory: path.dirname(path.resolve(file)),
+    pickle: name,
+    json: `${stem}.json`,
+    metadata: `${stem}_metadata.json`,
+    // A model that is refused leaves the champion's files alone.
+    card: (isRefused: boolean) => `${stem}${isRefused ? "_refused" : ""}_card`,
+    metrics: (isRefused: boolean) =>
+      `${isRefused ? `${stem}_refused_` : stem === "model" ? "" : `${stem}_`}metrics.json`
+  }
+})
+
+/** A model file of this program; none when there is no such file and nobody asked for it. */
+export const readChampion = Effect.fn("trainFiles.readChampion")(function* (
+  asked: Option.Option<string>,
+  output: string
+) {
+  const fs = yield* FileSystem.FileSystem
+  const file = Option.getOrElse(asked, () => output)
+  const unreadable = (reason: string) =>
+    new SettingInvalid({ setting: "--champion", reason: `${file} cannot be compared with: ${reason}` })
+  if (Option.isNone(asked) && !(yield* fs.exists(file))) return undefined
+  const bytes = yield* Effect.mapError(fs.readFile(file), ({ message }) => unreadable(message))
+  const model: Model | undefined = yield* readModel(Buffer.from(bytes)).pipe(
+    Effect.mapError(({ message }) => unreadable(message)),
+    Effect.catchAll((error) =>
+      // What lies at --output by chance, a model of another program say, is no champion.
+      Option.isSome(asked)
+        ? Effect.fail(error)
+        : Effect.as(Effect.logWarning(`${file} will be replaced without a comparison: ${error.message}`), undefined)
+    )
+  )
+  return model
+})
