@@ -4,6 +4,7 @@ import { HttpServer } from "@effect/platform"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { ConfigProvider, Duration, Effect, Layer, Redacted } from "effect"
 import { About } from "../src/http/Handlers.js"
+import { Scraped } from "../src/http/MetricsHandlers.js"
 import { layerHttp, layerListener } from "../src/http/Server.js"
 import { layerLogging } from "../src/observability/Logging.js"
 import { Auth } from "../src/pipeline/Auth.js"
@@ -72,7 +73,8 @@ const ours = (logLevel: string) => {
       Mask.layer,
       Layer.mock(Store, {}),
       Backlog.layerNone,
-      Layer.succeed(About, { version: "bench", modelDir: "" })
+      Layer.succeed(About, { version: "bench", modelDir: "" }),
+      Layer.succeed(Scraped, { version: "bench", nodeVersion: "", modelDir: "", dataDir: ".", minFreeDiskBytes: 0 })
     ]),
     Layer.provide([NodeContext.layer, layerLogging]),
     Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map([["LOG_LEVEL", logLevel]]))))

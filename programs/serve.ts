@@ -3,8 +3,10 @@ import { FileSystem, Path } from "@effect/platform"
 import { Deferred, Effect, Layer } from "effect"
 import { serverTokens } from "../src/AccessTokens.js"
 import { About } from "../src/http/Handlers.js"
+import { Scraped } from "../src/http/MetricsHandlers.js"
 import { layerHttp, layerListener } from "../src/http/Server.js"
 import { Fatal } from "../src/observability/Fatal.js"
+import { Metrics } from "../src/observability/Metrics.js"
 import { Auth } from "../src/pipeline/Auth.js"
 import { Decode } from "../src/pipeline/Decode.js"
 import { Encode } from "../src/pipeline/Encode.js"
@@ -54,12 +56,16 @@ export const layerServe = Effect.fn("serve.layer")(function* (options: {
   const tokens = yield* serverTokens(options.dataDir)
   const store = yield* layerStore({ ...limits, dataDir: options.dataDir })
 
+  const { minFreeDiskBytes } = limits
+  const scraped = { version, nodeVersion: process.version, modelDir, dataDir: options.dataDir, minFreeDiskBytes }
   return layerHttp.pipe(
     Layer.provideMerge(layerListener({ ...connections, host: options.host, port: options.port })),
     Layer.provide(Ingest.layer),
     Layer.provide([Decode.layer(limits), Encode.layer, Write.layer]),
     Layer.provide([Auth.layer(tokens), Mask.layer, Layer.succeed(About, { version, modelDir })]),
-    Layer.provideMerge(store)
+    Layer.provide(Layer.succeed(Scraped, scraped)),
+    Layer.provideMerge(store),
+    Layer.provide(Metrics.layer)
   )
 })
 

@@ -1,6 +1,7 @@
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
 import { Verdict } from "../domain/Submission.js"
+import { MetricsGroup } from "./MetricsApi.js"
 
 /** Every error body: one sentence for people. Nothing that was submitted, no trace, no internal address. */
 export const Problem = Schema.Struct({
@@ -221,6 +222,7 @@ export class Api extends HttpApi.make("telemetry")
   .add(System)
   .add(Admin)
   .add(Quarantine)
+  .add(MetricsGroup)
   .annotate(OpenApi.Title, "Heat pump telemetry collector")
   .annotate(OpenApi.Description, "Receives and keeps the sensor records that loggers in homes upload once a day.")
   .annotate(OpenApi.License, { name: "MIT" })

@@ -1,14 +1,14 @@
 import { HttpApiBuilder, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
-import { Clock, Context, Duration, Effect, Either, Layer, Option } from "effect"
+import { Clock, Context, Duration, Effect, Either, Layer } from "effect"
 import { listModelFiles } from "../artifact/ModelFiles.js"
-import { type RawAddress, rawAddress } from "../domain/Address.js"
 import { Auth } from "../pipeline/Auth.js"
 import { Ingest } from "../pipeline/Ingest.js"
-import { isLoopback } from "../pipeline/Mask.js"
 import { Backlog, type BacklogReport } from "../store/Backlog.js"
 import { Store, StoreError } from "../store/Store.js"
 import { Api, type JournalStatus, type Readiness, type Resent, type Status, type SubmitResult } from "./Api.js"
+import { isLocal, peerOf } from "./LocalRequest.js"
+import { MetricsHandlers } from "./MetricsHandlers.js"
 import { answer } from "./Problems.js"
 
 /** What the status handler says about the program it runs in. */
@@ -18,13 +18,6 @@ export class About extends Context.Tag("telemetry/http/About")<
 >() {}
 
 const activeWindow = Duration.days(30)
-
-const peerOf = (request: HttpServerRequest.HttpServerRequest): RawAddress =>
-  rawAddress(Option.getOrElse(request.remoteAddress, () => ""))
-
-/** Asked from this machine itself: a proxy on this machine says for whom it asks. */
-const isLocal = (request: HttpServerRequest.HttpServerRequest): boolean =>
-  isLoopback(peerOf(request)) && !("x-forwarded-for" in request.headers) && !("forwarded" in request.headers)
 
 const IngestHandlers = HttpApiBuilder.group(Api, "ingest", (handlers) =>
   Effect.gen(function* () {
@@ -163,5 +156,5 @@ const QuarantineHandlers = HttpApiBuilder.group(Api, "quarantine", (handlers) =>
 )
 
 export const layerApi = HttpApiBuilder.api(Api).pipe(
-  Layer.provide([IngestHandlers, SystemHandlers, AdminHandlers, QuarantineHandlers])
+  Layer.provide([IngestHandlers, SystemHandlers, AdminHandlers, QuarantineHandlers, MetricsHandlers])
 )

@@ -6,6 +6,7 @@ import type { BodySource } from "./Body.js"
 import { Decode, type DecodeError } from "./Decode.js"
 import { Encode } from "./Encode.js"
 import { Mask } from "./Mask.js"
+import { submissionMetrics } from "./SubmissionMetrics.js"
 import { Write, type WriteError } from "./Write.js"
 
 /** One `POST /api/v1/submit` before anything of it has been believed. */
@@ -41,6 +42,7 @@ export class Ingest extends Context.Tag("telemetry/pipeline/Ingest")<
       const mask = yield* Mask
       const encode = yield* Encode
       const write = yield* Write
+      const metrics = yield* submissionMetrics
 
       const submit = Effect.fn("Ingest.submit")(function* (request: SubmissionRequest) {
         yield* auth.logger(request.authorization)
@@ -48,6 +50,7 @@ export class Ingest extends Context.Tag("telemetry/pipeline/Ingest")<
         const client = mask.address(request.peer)
         const encoded = yield* encode.blocks(submission)
         const appended = yield* write.blocks(encoded.blocks)
+        metrics.stored(submission, encoded.blocks, appended)
         const receipt: Receipt = {
           processed: submission.processed,
           rejected: submission.rejected,
@@ -59,7 +62,7 @@ export class Ingest extends Context.Tag("telemetry/pipeline/Ingest")<
         yield* logStored(client, receipt)
         return receipt
       })
-      return { submit }
+      return { submit: (request) => Effect.onExit(submit(request), metrics.ended) }
     })
   )
 }
