@@ -7,8 +7,11 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Console, Effect, Layer, Option } from "effect"
 import { layerLogging } from "../src/observability/Logging.js"
 import { layerEnvironment } from "../src/Settings.js"
+import { backup } from "./backup.js"
 import { ExitCode, exitCodeOf, isPrinted, sentenceOf } from "./ExitCode.js"
+import { healthcheck } from "./healthcheck.js"
 import { resend } from "./resend.js"
+import { restore } from "./restore.js"
 import { serve } from "./serve.js"
 import { status } from "./status.js"
 import { train } from "./train.js"
@@ -16,7 +19,7 @@ import { version } from "./version.js"
 
 const root = Command.make("telemetry").pipe(
   Command.withDescription("Receives, keeps and uses the telemetry of heat pumps."),
-  Command.withSubcommands([serve, status, resend, train])
+  Command.withSubcommands([serve, status, resend, train, backup, restore, healthcheck])
 )
 
 const run = Command.run(root, { name: "telemetry", version, executable: "telemetry" })
