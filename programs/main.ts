@@ -8,6 +8,7 @@ import { Cause, Console, Effect, Layer, Option } from "effect"
 import { layerLogging } from "../src/observability/Logging.js"
 import { layerEnvironment } from "../src/Settings.js"
 import { backup } from "./backup.js"
+import { doctor } from "./doctor.js"
 import { ExitCode, exitCodeOf, isPrinted, sentenceOf } from "./ExitCode.js"
 import { healthcheck } from "./healthcheck.js"
 import { resend } from "./resend.js"
@@ -19,7 +20,7 @@ import { version } from "./version.js"
 
 const root = Command.make("telemetry").pipe(
   Command.withDescription("Receives, keeps and uses the telemetry of heat pumps."),
-  Command.withSubcommands([serve, status, resend, train, backup, restore, healthcheck])
+  Command.withSubcommands([serve, status, resend, train, backup, restore, doctor, healthcheck])
 )
 
 const run = Command.run(root, { name: "telemetry", version, executable: "telemetry" })
