@@ -25,7 +25,7 @@ COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 RUN chmod 0755 dist/programs/main.js && ln -s /app/dist/programs/main.js /usr/local/bin/telemetry \
-  && mkdir -m 0700 /data && chown node:node /data
+  && mkdir -m 0700 /data && mkdir -m 0755 /models && chown node:node /data /models
 USER node
 VOLUME /data
 EXPOSE 8000

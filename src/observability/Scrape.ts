@@ -27,6 +27,15 @@ const activeWindow = Duration.days(30)
 const totalsEvery = Duration.seconds(30)
 
 const TrainingMetadata = Schema.parseJson(Schema.Struct({ model: Schema.String, created: Schema.String }))
+/** `training.json`: what the last run over all models came to. */
+const TrainingRun = Schema.parseJson(
+  Schema.Struct({
+    started: Schema.Number,
+    finished: Schema.NullOr(Schema.Number),
+    models: Schema.Array(Schema.Struct({ model: Schema.String, result: Schema.String }))
+  })
+)
+const trainingRunFile = "training.json"
 const metadataExtension = /_metadata\.json$/
 
 export const makeScrape = Effect.fn("Scrape.make")(function* (options: ScrapeOptions) {
@@ -91,9 +100,16 @@ export const makeScrape = Effect.fn("Scrape.make")(function* (options: ScrapeOpt
     return observed(metric.trainingFinished, Date.parse(created) / 1000, { model, result: "trained" })
   })
 
+  const lastRun = fs.readFileString(path.join(options.modelDir, trainingRunFile)).pipe(
+    Effect.flatMap(Schema.decode(TrainingRun)),
+    Effect.map(({ finished, models, started }) =>
+      models.map(({ model, result }) => observed(metric.trainingFinished, finished ?? started, { model, result }))
+    )
+  )
+
   const models = Effect.gen(function* () {
     const files = yield* listModelFiles(options.modelDir)
-    const names = yield* Effect.orElseSucceed(fs.readDirectory(options.modelDir), () => [])
+    const names = yield* Effect.orElseSucceed(fs.readDirectory(options.modelDir), (): ReadonlyArray<string> => [])
     const trainings = yield* Effect.forEach(
       names.filter((name) => metadataExtension.test(name)),
       trained
@@ -106,7 +122,8 @@ export const makeScrape = Effect.fn("Scrape.make")(function* (options: ScrapeOpt
           observed(metric.modelModified, modifiedMs / 1000, labels)
         ]
       }),
-      ...trainings
+      ...trainings,
+      ...(names.includes(trainingRunFile) ? yield* lastRun : [])
     ]
   })
 

@@ -1,5 +1,7 @@
 import { execFile } from "node:child_process"
-import { readFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { promisify } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
@@ -134,6 +136,31 @@ it.scopedLive.skipIf(!hasVictoriaMetrics || !hasPromtool)(
         }
       })
     })
+)
+
+it.scopedLive("/metrics tells of the models in MODEL_DIR and of their last training", () =>
+  Effect.gen(function* () {
+    const modelDir = yield* Effect.acquireRelease(
+      Effect.sync(() => mkdtempSync(join(tmpdir(), "telemetry-metrics-"))),
+      (directory) => Effect.sync(() => rmSync(directory, { recursive: true }))
+    )
+    const put = (name: string, content: unknown) => writeFileSync(join(modelDir, name), JSON.stringify(content))
+    put("AERO_SLM.pkl", "0123456789")
+    put("AERO_SLM_metadata.json", { model: "AERO_SLM", created: "2026-11-25T03:00:00.000Z" })
+    put("training.json", {
+      started: 5,
+      finished: 7,
+      models: [{ model: "TERRA", result: "refused", detail: "", seconds: 2 }]
+    })
+    yield* Effect.gen(function* () {
+      const samples = samplesOf((yield* metrics()).text)
+      assert.strictEqual(samples.get('telemetry_model_bytes{model="AERO_SLM",format="pkl"}'), 12)
+      const training = (model: string, result: string) =>
+        samples.get(`telemetry_training_last_timestamp_seconds{model="${model}",result="${result}"}`)
+      assert.strictEqual(training("AERO_SLM", "trained"), Date.UTC(2026, 10, 25, 3) / 1000)
+      assert.strictEqual(training("TERRA", "refused"), 7)
+    }).pipe(Effect.provide(layerTestServer({ MODEL_DIR: modelDir })))
+  })
 )
 
 describe("docs/observability", () => {
