@@ -1,4 +1,7 @@
-FROM docker.io/library/node:24-bookworm-slim AS build
+# The exact release, so that two builds have the same base; a digest in its place would also hold the tag still.
+ARG NODE_IMAGE=docker.io/library/node:24.11.1-bookworm-slim
+
+FROM ${NODE_IMAGE} AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci
@@ -6,15 +9,27 @@ COPY tsconfig.json tsconfig.build.json ./
 COPY src src
 COPY programs programs
 RUN npm run build && npm prune --omit=dev
+# Never run here: types, maps, sources beside what was built of them, Effect's other module format, other systems' binaries,
+# the browser bundles of danfo and of TensorFlow, of which danfo needs the one for Node.
+RUN cd node_modules \
+  && find . -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.md' -o -name '*.markdown' \) -delete \
+  && rm -rf effect/src effect/dist/dts effect/dist/cjs @effect/*/src @effect/*/dist/dts @effect/*/dist/cjs @libsql/*-musl \
+  && find @tensorflow/tfjs-node/dist -maxdepth 1 -type f ! -name 'tf-core.node.js' -delete \
+  && find . -type d -empty -delete
 
-FROM docker.io/library/node:24-bookworm-slim
+FROM ${NODE_IMAGE}
+LABEL org.opencontainers.image.title="heatpump-telemetry" org.opencontainers.image.licenses="MIT"
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=8000 DATA_DIR=/data
 WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
-RUN ln -s /app/dist/programs/main.js /usr/local/bin/telemetry && mkdir -m 0700 /data && chown node:node /data
+RUN chmod 0755 dist/programs/main.js && ln -s /app/dist/programs/main.js /usr/local/bin/telemetry \
+  && mkdir -m 0700 /data && mkdir -m 0755 /models && chown node:node /data /models
 USER node
 VOLUME /data
 EXPOSE 8000
-CMD ["telemetry", "serve"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["telemetry", "healthcheck"]
+# Fit to be PID 1: it handles SIGTERM and SIGINT itself and starts no other process.
+ENTRYPOINT ["telemetry"]
+CMD ["serve"]

@@ -6,6 +6,7 @@ import { ConfigProvider, Duration, Effect, Layer, Redacted } from "effect"
 import { Registry } from "../src/artifact/Registry.js"
 import { Clients } from "../src/http/Clients.js"
 import { About } from "../src/http/Handlers.js"
+import { Scraped } from "../src/http/MetricsHandlers.js"
 import { layerHttp, layerListener } from "../src/http/Server.js"
 import { layerLogging } from "../src/observability/Logging.js"
 import { Auth } from "../src/pipeline/Auth.js"
@@ -84,7 +85,8 @@ const ours = (logLevel: string) => {
       Layer.mock(Registry, {}),
       Grants.layer,
       Backlog.layerNone,
-      Layer.succeed(About, { version: "bench", modelDir: "", retention: Duration.days(365) })
+      Layer.succeed(About, { version: "bench", modelDir: "", retention: Duration.days(365) }),
+      Layer.succeed(Scraped, { version: "bench", nodeVersion: "", modelDir: "", dataDir: ".", minFreeDiskBytes: 0 })
     ]),
     Layer.provide([NodeContext.layer, layerLogging]),
     Layer.provide(Layer.setConfigProvider(ConfigProvider.fromMap(new Map([["LOG_LEVEL", logLevel]]))))

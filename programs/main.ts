@@ -7,13 +7,17 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Cause, Console, Effect, Layer, Option } from "effect"
 import { layerLogging } from "../src/observability/Logging.js"
 import { layerEnvironment } from "../src/Settings.js"
+import { backup } from "./backup.js"
+import { doctor } from "./doctor.js"
 import { ExitCode, exitCodeOf, isPrinted, sentenceOf } from "./ExitCode.js"
 import { erase } from "./erase.js"
 import { exportHome } from "./export.js"
+import { healthcheck } from "./healthcheck.js"
 import { installations } from "./installations.js"
 import { keygen } from "./keygen.js"
 import { models } from "./models.js"
 import { resend } from "./resend.js"
+import { restore } from "./restore.js"
 import { serve } from "./serve.js"
 import { status } from "./status.js"
 import { train } from "./train.js"
@@ -21,7 +25,21 @@ import { version } from "./version.js"
 
 const root = Command.make("telemetry").pipe(
   Command.withDescription("Receives, keeps and uses the telemetry of heat pumps."),
-  Command.withSubcommands([serve, status, train, models, keygen, installations, exportHome, erase, resend])
+  Command.withSubcommands([
+    serve,
+    status,
+    train,
+    models,
+    keygen,
+    installations,
+    exportHome,
+    erase,
+    resend,
+    backup,
+    restore,
+    doctor,
+    healthcheck
+  ])
 )
 
 const run = Command.run(root, { name: "telemetry", version, executable: "telemetry" })

@@ -6,8 +6,10 @@ import { Registry } from "../src/artifact/Registry.js"
 import { rawAddress } from "../src/domain/Address.js"
 import { Clients } from "../src/http/Clients.js"
 import { About } from "../src/http/Handlers.js"
+import { Scraped } from "../src/http/MetricsHandlers.js"
 import { layerHttp, layerListener } from "../src/http/Server.js"
 import { Fatal } from "../src/observability/Fatal.js"
+import { Metrics } from "../src/observability/Metrics.js"
 import { Auth } from "../src/pipeline/Auth.js"
 import { Averages } from "../src/pipeline/Averages.js"
 import { Decode } from "../src/pipeline/Decode.js"
@@ -92,6 +94,8 @@ export const layerServe = Effect.fn("serve.layer")(function* (options: {
   }
   const store = yield* layerStore({ ...limits, dataDir: options.dataDir })
 
+  const { minFreeDiskBytes } = limits
+  const scraped = { version, nodeVersion: process.version, modelDir, dataDir: options.dataDir, minFreeDiskBytes }
   return layerHttp.pipe(
     Layer.provideMerge(layerListener({ ...connections, host: options.host, port: options.port })),
     Layer.provide(Ingest.layer),
@@ -104,9 +108,11 @@ export const layerServe = Effect.fn("serve.layer")(function* (options: {
       Mask.layer,
       Grants.layer,
       Registry.layer(modelDir),
-      Layer.succeed(About, { version, modelDir, retention: limits.retention })
+      Layer.succeed(About, { version, modelDir, retention: limits.retention }),
+      Layer.succeed(Scraped, scraped)
     ]),
-    Layer.provideMerge(store)
+    Layer.provideMerge(store),
+    Layer.provide(Metrics.layer)
   )
 })
 

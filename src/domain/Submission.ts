@@ -39,14 +39,19 @@ export interface Reading {
   readonly values: ReadonlyArray<number>
 }
 
-/** Stable words of the 200 answer. The first group rejects a record, the second refuses a field. */
-export const VerdictCode = Schema.Literal(
+/** Those of the words below that reject a record. */
+export const RecordVerdictCode = Schema.Literal(
   "not_an_object",
   "timestamp_missing",
   "timestamp_invalid",
   "timestamp_too_old",
   "timestamp_in_future",
-  "no_numeric_fields",
+  "no_numeric_fields"
+)
+
+/** Stable words of the 200 answer: the first ones reject a record, the others refuse a field. */
+export const VerdictCode = Schema.Literal(
+  ...RecordVerdictCode.literals,
   "field_name_invalid",
   "value_not_numeric",
   "value_out_of_range",
@@ -72,8 +77,10 @@ export interface Submission {
   readonly processed: number
   readonly rejected: number
   readonly fieldsDropped: number
-  /** The first `maxVerdicts`; the counts above are complete. */
+  /** The first `maxVerdicts`; the counts are complete. */
   readonly verdicts: ReadonlyArray<Verdict>
+  /** Records rejected and fields refused, by reason. */
+  readonly verdictCounts: ReadonlyMap<VerdictCode, number>
 }
 
 export const maxVerdicts = 100

@@ -3,6 +3,7 @@ import { Schema } from "effect"
 import { LastTraining } from "../artifact/LastTraining.js"
 import { Verdict } from "../domain/Submission.js"
 import { Community, PublishedModels } from "./CommunityApi.js"
+import { MetricsGroup } from "./MetricsApi.js"
 import { problemWith as problem } from "./Problem.js"
 import { Rights } from "./RightsApi.js"
 
@@ -222,6 +223,7 @@ export class Api extends HttpApi.make("telemetry")
   .add(Quarantine)
   .add(Rights)
   .add(Community)
+  .add(MetricsGroup)
   .annotate(OpenApi.Title, "Heat pump telemetry collector")
   .annotate(OpenApi.Description, "Receives and keeps the sensor records that loggers in homes upload once a day.")
   .annotate(OpenApi.License, { name: "MIT" })

@@ -10,6 +10,7 @@ import { Store, StoreError } from "../store/Store.js"
 import { Api, type JournalStatus, type Readiness, type Resent, type Status, type SubmitResult } from "./Api.js"
 import { Clients } from "./Clients.js"
 import { CommunityHandlers, describeModel } from "./CommunityHandlers.js"
+import { MetricsHandlers } from "./MetricsHandlers.js"
 import { answer } from "./Problems.js"
 import { RightsHandlers } from "./RightsHandlers.js"
 
@@ -169,5 +170,13 @@ const QuarantineHandlers = HttpApiBuilder.group(Api, "quarantine", (handlers) =>
 )
 
 export const layerApi = HttpApiBuilder.api(Api).pipe(
-  Layer.provide([IngestHandlers, SystemHandlers, AdminHandlers, QuarantineHandlers, RightsHandlers, CommunityHandlers])
+  Layer.provide([
+    IngestHandlers,
+    SystemHandlers,
+    AdminHandlers,
+    QuarantineHandlers,
+    RightsHandlers,
+    CommunityHandlers,
+    MetricsHandlers
+  ])
 )

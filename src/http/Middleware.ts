@@ -1,12 +1,15 @@
+import { randomBytes } from "node:crypto"
 import { HttpApi, HttpApiBuilder, type HttpApp, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Cause, Clock, Context, DefaultServices, Effect, Exit, Option } from "effect"
+import { Metrics } from "../observability/Metrics.js"
 import { maskAddress } from "../pipeline/Mask.js"
 import { Quotas } from "../pipeline/Quotas.js"
 import { Api } from "./Api.js"
 import { type Client, Clients } from "./Clients.js"
 import { lingerUntilRead } from "./NodeServer.js"
 import { answer, problem } from "./Problems.js"
+import { requestObserver } from "./RequestMetrics.js"
 
 const routes = new Map<string, Array<string>>([
   ["/openapi.json", ["GET", "HEAD"]],
@@ -111,6 +114,8 @@ export const layerEdge = HttpApiBuilder.middleware(
 )
 
 const isTheirFault = (status: number) => status >= 400 && status < 500 && status !== 429
+/** Asked every few seconds by machines: their lines would drown the others. */
+const probes = new Set(["/health", "/ready", "/metrics"])
 
 const requestCancelled = 499
 
@@ -119,26 +124,34 @@ const statusOf = (exit: Exit.Exit<HttpServerResponse.HttpServerResponse, unknown
   return Cause.isInterrupted(exit.cause) ? requestCancelled : 500
 }
 
-/** One line per request: method, route, status, duration, masked address. No query, no header, no body. */
+/**
+ * One line per request: method, route, status, duration, masked address. No query, no header, no body. Whatever is logged
+ * on behalf of the request has its id, which its answer names too.
+ */
 export const accessLog = <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, R | Clients> =>
   Effect.withFiberRuntime((fiber) => {
     const clients = Context.unsafeGet(fiber.currentContext, Clients)
     const request = Context.unsafeGet(fiber.currentContext, HttpServerRequest.HttpServerRequest)
     const clock = Context.get(fiber.getFiberRef(DefaultServices.currentServices), Clock.Clock)
     const startMs = clock.unsafeCurrentTimeMillis()
+    const requestId = randomBytes(8).toString("hex")
+    const observe = requestObserver(Context.get(fiber.currentContext, Metrics), request)
     // Now: a closed socket has no address any more.
     const client = maskAddress(clients.of(request).address)
-    return Effect.onExit(app, (exit) => {
+    const identified = Effect.map(app, (response) => HttpServerResponse.setHeader(response, "x-request-id", requestId))
+    return Effect.onExit(identified, (exit) => {
       const status = statusOf(exit)
       const route = routeOf(request)
-      const isProbe = status < 400 && (route === "/health" || route === "/ready")
+      const durationMs = clock.unsafeCurrentTimeMillis() - startMs
+      observe(route, status, durationMs)
+      const isProbe = status < 400 && probes.has(route)
       const log = isProbe ? Effect.logDebug : Effect.logInfo
       return log("request", {
         method: request.method,
         route,
         status,
-        durationMs: clock.unsafeCurrentTimeMillis() - startMs,
+        durationMs,
         client
       })
-    })
+    }).pipe(Effect.annotateLogs("requestId", requestId))
   })

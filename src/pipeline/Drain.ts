@@ -13,13 +13,20 @@
  * turns out to have started after it took a block, that block is sent again.
  */
 import { gzipSync } from "node:zlib"
-import { Clock, Duration, Effect, Layer, Random, Schedule } from "effect"
+import { Cause, Clock, Duration, Effect, Exit, Layer, Option, Random, Schedule } from "effect"
 import { runForever } from "../observability/Fatal.js"
+import { Metrics, metricTable } from "../observability/Metrics.js"
 import { Trend } from "../observability/Trend.js"
 import { Backlog, type BacklogReport } from "../store/Backlog.js"
 import { Journal, type WaitingBlock } from "../store/Journal.js"
 import type { StoreError } from "../store/Store.js"
-import { type Acceptance, DatabaseUnavailable, type Instance, VictoriaMetrics } from "../store/VictoriaMetrics.js"
+import {
+  type Acceptance,
+  DatabaseUnavailable,
+  type Instance,
+  VictoriaMetrics,
+  type WriteRefused
+} from "../store/VictoriaMetrics.js"
 import { activityMeasurement } from "../store/VictoriaMetricsStore.js"
 
 export interface DrainOptions {
@@ -78,6 +85,13 @@ const mayHaveLost = (now: Instance, breaks: number, { acceptance, breaks: breaks
   return now.startedAtSeconds >= acceptance.atSeconds && (!isKnownStart || breaks !== breaksThen)
 }
 
+const resultOf = (exit: Exit.Exit<Acceptance, WriteRefused | DatabaseUnavailable>): string => {
+  if (Exit.isSuccess(exit)) return "accepted"
+  const failure = Cause.failureOption(exit.cause)
+  if (Option.isNone(failure)) return "interrupted"
+  return failure.value._tag === "WriteRefused" ? "refused" : "unavailable"
+}
+
 const emptyBody = gzipSync("")
 
 /** Two gzip members in a row are one valid body. */
@@ -92,6 +106,7 @@ const bodyOf = (blocks: ReadonlyArray<WaitingBlock>, collector: string): Buffer 
 const make = Effect.fn("Drain.make")(function* (options: DrainOptions) {
   const journal = yield* Journal
   const database = yield* VictoriaMetrics
+  const metrics = yield* Metrics
   const settleCheckEvery = Duration.clamp(Duration.times(options.settle, 0.1), {
     minimum: shortestSettleCheck,
     maximum: longestSettleCheck
@@ -127,7 +142,9 @@ const make = Effect.fn("Drain.make")(function* (options: DrainOptions) {
     Effect.gen(function* () {
       const acceptedAtMs = yield* Clock.currentTimeMillis
       settling.push({ ids: blocks.map(({ id }) => id), acceptance, acceptedAtMs, known, breaks })
-      drainedSamples += blocks.reduce((sum, { samples }) => sum + samples, 0)
+      const samples = blocks.reduce((sum, { samples }) => sum + samples, 0)
+      drainedSamples += samples
+      metrics.add(metricTable.drainedSamples, samples)
       yield* somethingSettles.open
       if (lastError === undefined || lastError.isOver) return
       lastError = { ...lastError, isOver: true }
@@ -155,6 +172,7 @@ const make = Effect.fn("Drain.make")(function* (options: DrainOptions) {
 
   const deliver = (blocks: ReadonlyArray<WaitingBlock>): Effect.Effect<void, DatabaseUnavailable | StoreError> =>
     database.write(bodyOf(blocks, journal.collector)).pipe(
+      Effect.onExit((exit) => Effect.sync(() => metrics.add(metricTable.drainAttempts, 1, { result: resultOf(exit) }))),
       Effect.flatMap((acceptance) => accepted(blocks, acceptance)),
       Effect.catchTag("WriteRefused", (refusal) => {
         if (blocks.length === 1) return quarantine(blocks[0]!, refusal.message)

@@ -7,6 +7,7 @@ import { Decode, type DecodeError } from "./Decode.js"
 import { Encode } from "./Encode.js"
 import { Mask } from "./Mask.js"
 import { type QuotaExceeded, Quotas } from "./Quotas.js"
+import { submissionMetrics } from "./SubmissionMetrics.js"
 import { Write, type WriteError } from "./Write.js"
 
 /** One `POST /api/v1/submit` before anything of it has been believed. */
@@ -48,6 +49,7 @@ export class Ingest extends Context.Tag("telemetry/pipeline/Ingest")<
       const quotas = yield* Quotas
       const encode = yield* Encode
       const write = yield* Write
+      const metrics = yield* submissionMetrics
 
       const submit = Effect.fn("Ingest.submit")(function* (request: SubmissionRequest) {
         yield* auth.logger(request.authorization)
@@ -57,6 +59,7 @@ export class Ingest extends Context.Tag("telemetry/pipeline/Ingest")<
         const encoded = yield* encode.blocks(submission)
         const appended = yield* write.blocks(encoded.blocks)
         if (appended.includes("erased")) return yield* erased
+        metrics.stored(submission, encoded.blocks, appended)
         const receipt: Receipt = {
           processed: submission.processed,
           rejected: submission.rejected,
@@ -68,7 +71,7 @@ export class Ingest extends Context.Tag("telemetry/pipeline/Ingest")<
         yield* logStored(client, receipt)
         return receipt
       })
-      return { submit }
+      return { submit: (request) => Effect.onExit(submit(request), metrics.ended) }
     })
   )
 }

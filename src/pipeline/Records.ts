@@ -76,6 +76,7 @@ export interface RecordsResult {
   readonly rejected: number
   readonly fieldsDropped: number
   readonly verdicts: ReadonlyArray<Verdict>
+  readonly verdictCounts: ReadonlyMap<VerdictCode, number>
 }
 
 /**
@@ -93,6 +94,7 @@ export const decodeRecords = (
 ): RecordsResult => {
   const readings: Array<Reading> = []
   const verdicts: Array<Verdict> = []
+  const verdictCounts = new Map<VerdictCode, number>()
   const sources: Array<Source> = []
   const layouts: Array<Array<Field>> = []
   const sourceIndex = new Map<string, number>()
@@ -101,14 +103,15 @@ export const decodeRecords = (
   let fieldsDropped = 0
   let index = 0
 
-  const report = (code: VerdictCode, field?: string) => {
+  const report = (code: VerdictCode, field?: string, count = 1) => {
+    verdictCounts.set(code, (verdictCounts.get(code) ?? 0) + count)
     if (verdicts.length < maxVerdicts) {
       verdicts.push(field === undefined ? { index, code } : { index, code, field: field.slice(0, 128) })
     }
   }
   const dropField = (code: VerdictCode, name: string, count = 1) => {
     fieldsDropped += count
-    report(code, name)
+    report(code, name, count)
   }
 
   const unknownField = (name: string): Field | VerdictCode => {
@@ -235,5 +238,5 @@ export const decodeRecords = (
   for (index = 0; index < data.length; index++) {
     if (readRecord(data[index])) processed++
   }
-  return { sources, readings, processed, rejected: data.length - processed, fieldsDropped, verdicts }
+  return { sources, readings, processed, rejected: data.length - processed, fieldsDropped, verdicts, verdictCounts }
 }

@@ -98,6 +98,7 @@ layer(layerTestServer(), { excludeTestServices: true })("the server's own pages"
         "/api/v1/status",
         "/api/v1/submit",
         "/health",
+        "/metrics",
         "/ready"
       ])
       const submit = spec.paths["/api/v1/submit"].post
