@@ -145,7 +145,7 @@ it.scopedLive("/metrics tells of the models in MODEL_DIR and of their last train
       (directory) => Effect.sync(() => rmSync(directory, { recursive: true }))
     )
     const put = (name: string, content: unknown) => writeFileSync(join(modelDir, name), JSON.stringify(content))
-    put("AERO_SLM.pkl", "0123456789")
+    put("AERO_SLM.enc", "0123456789")
     put("AERO_SLM_metadata.json", { model: "AERO_SLM", created: "2026-11-25T03:00:00.000Z" })
     put("training.json", {
       started: 5,
@@ -154,7 +154,7 @@ it.scopedLive("/metrics tells of the models in MODEL_DIR and of their last train
     })
     yield* Effect.gen(function* () {
       const samples = samplesOf((yield* metrics()).text)
-      assert.strictEqual(samples.get('telemetry_model_bytes{model="AERO_SLM",format="pkl"}'), 12)
+      assert.strictEqual(samples.get('telemetry_model_bytes{model="AERO_SLM",format="enc"}'), 12)
       const training = (model: string, result: string) =>
         samples.get(`telemetry_training_last_timestamp_seconds{model="${model}",result="${result}"}`)
       assert.strictEqual(training("AERO_SLM", "trained"), Date.UTC(2026, 10, 25, 3) / 1000)
