@@ -36,7 +36,7 @@ const readSettings = Config.all({
   limits: Settings.limits,
   victoriaMetrics: Settings.victoriaMetrics,
   connections: Settings.connections,
-  trustedProxies: Config.withDefault(Config.string("TRUSTED_PROXIES"), "")
+  trustedProxies: Settings.trustedProxies
 })
 type Read = Config.Config.Success<typeof readSettings>
 
@@ -124,10 +124,11 @@ const checkTokens = Effect.fn("diagnosis.tokens")(function* (dataDir: string, { 
 
 const checkProxy = ({ host, trustedProxies }: Read): Finding => {
   const check = "proxy"
-  if (trustedProxies !== "") {
-    return /(^|,)\s*(0\.0\.0\.0|::)\/0/.test(trustedProxies)
+  if (trustedProxies.length > 0) {
+    const networks = trustedProxies.map(({ address, prefix }) => `${address}/${prefix}`).join(", ")
+    return trustedProxies.some(({ prefix }) => prefix === 0)
       ? problem(check, "TRUSTED_PROXIES believes everybody", "name the proxy's address or network alone")
-      : ok(check, `requests through ${trustedProxies} are counted by their client`)
+      : ok(check, `requests through ${networks} are counted by their client`)
   }
   return loopback.test(host)
     ? ok(check, "listening on this machine alone")
