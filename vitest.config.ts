@@ -7,7 +7,8 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: "forks",
-    // Many tests wait for clocks and processes; one worker per core but one would leave two cores idle.
-    poolOptions: { forks: { minForks: 1, maxForks: 2 } }
+    // Many tests wait for clocks and processes: three workers for two cores.
+    // Loading Effect costs every file a second of CPU; tests share no state but the modules.
+    poolOptions: { forks: { minForks: 1, maxForks: 3, isolate: false } }
   }
 })

@@ -25,7 +25,7 @@ const withoutPythonWords = (body: Buffer): Buffer | undefined => {
     else if (inString) {
       if (byte === backslash) i++
     } else {
-      const word = words.find((w) => w[0] === byte && body.compare(w, 0, w.length, i, i + w.length) === 0)
+      const word = words.find((w) => w[0] === byte && body.subarray(i, i + w.length).equals(w))
       if (word === undefined) continue
       parts.push(body.subarray(copiedTo, i), infinite)
       i += word.length - 1

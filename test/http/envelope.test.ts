@@ -29,6 +29,8 @@ layer(layerTestServer(), { excludeTestServices: true })("bodies that are no subm
     ["a byte order mark before the JSON", `\ufeff${valid()}`],
     ["UTF-16", Buffer.from(valid(), "utf16le")],
     ["bytes", Buffer.from([0, 255, 254, 1, 2, 3])],
+    ["the beginning of an Infinity", "I"],
+    ["the beginning of a NaN at the end", '{"a": Na'],
     ["a NaN in a word", `{"a": NaN${secret}}`],
     ["an unterminated string with a NaN", `{"a": NaN, "${secret}`]
   ])("400: %s", ([, body]) =>

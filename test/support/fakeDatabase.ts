@@ -46,6 +46,10 @@ export const fakeDatabase = (nowMs: () => number) =>
           response.end(`vm_app_start_timestamp ${startedAtSeconds}\n`)
           return
         }
+        if (request.method !== "POST" || !request.url?.startsWith("/write")) {
+          response.writeHead(404).end()
+          return
+        }
         const text = gunzipSync(Buffer.concat(chunks)).toString("latin1")
         const write: Write = {
           atMs: nowMs(),
