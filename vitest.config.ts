@@ -9,6 +9,6 @@ export default defineConfig({
     pool: "forks",
     // Many tests wait for clocks and processes: three workers for two cores.
     // Loading Effect costs every file a second of CPU; tests share no state but the modules.
-    poolOptions: { forks: { minForks: 1, maxForks: 3, isolate: false } }
+    poolOptions: { forks: { minForks: 3, maxForks: 3, isolate: false } }
   }
 })
