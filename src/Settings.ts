@@ -1,41 +1,12 @@
 /** Every setting of every program: name, unit, default, meaning. The only reader of the environment. */
-import { isIP } from "node:net"
 import { Config, ConfigError, ConfigProvider, Duration, Either, Layer, LogLevel } from "effect"
-import { canonicalAddress } from "./domain/Address.js"
-
-export interface Setting {
-  readonly name: string
-  readonly fallback: string
-  readonly meaning: string
-}
-
-const described: Array<Setting> = []
+import { networkOf, type TrustedNetwork } from "./domain/TrustedNetwork.js"
+import { atLeastOne, atLeastZero, declaredSettings, type Setting, secret, setting, whole } from "./Setting.js"
 
 /** All settings in the order of this file, for the documents. */
-export const settings: ReadonlyArray<Setting> = described
-
-const setting = <A, B = A>(
-  name: string,
-  type: (name: string) => Config.Config<A>,
-  fallback: A,
-  meaning: string,
-  map: (value: A) => B
-): Config.Config<B> => {
-  described.push({ name, fallback: String(fallback), meaning })
-  return type(name).pipe(Config.withDescription(meaning), Config.withDefault(fallback), Config.map(map))
-}
+export const settings: ReadonlyArray<Setting> = declaredSettings
 
 const same = <A>(value: A): A => value
-
-const whole = (min: number, max: number) => (name: string) =>
-  Config.integer(name).pipe(
-    Config.validate({
-      message: `must be a whole number from ${min} to ${max}`,
-      validation: (n) => n >= min && n <= max
-    })
-  )
-const atLeastOne = whole(1, Number.MAX_SAFE_INTEGER)
-const atLeastZero = whole(0, Number.MAX_SAFE_INTEGER)
 
 export const host = setting("HOST", Config.string, "127.0.0.1", "Address to listen on; 0.0.0.0 for all", same)
 export const port = setting("PORT", whole(0, 65_535), 8000, "TCP port to listen on; 0 picks a free one", same)
@@ -94,21 +65,12 @@ export const modelKeep = setting(
   same
 )
 
-/** Read by `ModelKeys`; each also as `NAME_FILE`. */
-export const encryptionKey = "TELEMETRY_ENCRYPTION_KEY"
-export const signingKey = "MODEL_SIGNING_KEY"
-described.push(
-  {
-    name: `${encryptionKey} or ${encryptionKey}_FILE`,
-    fallback: "",
-    meaning: "Fernet key that models are encrypted with, the same as in every client; without it none is published"
-  },
-  {
-    name: `${signingKey} or ${signingKey}_FILE`,
-    fallback: "",
-    meaning: "Ed25519 key that models are signed with; unsigned when empty"
-  }
+/** Read by `ModelKeys`. */
+export const encryptionKey = secret(
+  "TELEMETRY_ENCRYPTION_KEY",
+  "Fernet key that models are encrypted with, the same as in every client; without it none is published"
 )
+export const signingKey = secret("MODEL_SIGNING_KEY", "Ed25519 key that models are signed with; unsigned when empty")
 
 export const trainingTime = setting(
   "TRAINING_TIME",
@@ -140,20 +102,15 @@ export const nightly = Config.all({
   )
 })
 
-/** Read by `AccessTokens`; each also as `NAME_FILE`. */
-export const authToken = "AUTH_TOKEN"
-export const adminToken = "ADMIN_TOKEN"
-described.push(
-  {
-    name: `${authToken} or ${authToken}_FILE`,
-    fallback: "generated",
-    meaning: "Tokens of loggers, separated by commas; without any, one is kept in DATA_DIR/auth-token"
-  },
-  {
-    name: `${adminToken} or ${adminToken}_FILE`,
-    fallback: "",
-    meaning: "Tokens of operators; without any, a logger's token will do from this machine itself"
-  }
+/** Read by `AccessTokens`. */
+export const authToken = secret(
+  "AUTH_TOKEN",
+  "Tokens of loggers, separated by commas; without any, one is kept in DATA_DIR/auth-token",
+  "generated"
+)
+export const adminToken = secret(
+  "ADMIN_TOKEN",
+  "Tokens of operators; without any, a logger's token will do from this machine itself"
 )
 
 export const limits = Config.all({
@@ -219,23 +176,6 @@ export const quotas = Config.all({
   )
 })
 
-/** A range of addresses: those that agree with `address` in the first `prefix` bits. */
-export interface TrustedNetwork {
-  readonly address: string
-  readonly prefix: number
-}
-
-/** `10.0.0.1`, `10.0.0.0/8`, `fd00::/8`; undefined for anything else. */
-const networkOf = (text: string): TrustedNetwork | undefined => {
-  const [, given = "", bits] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(text) ?? []
-  const address = canonicalAddress(given)
-  if (address === undefined) return undefined
-  const isMapped = isIP(given) === 6 && isIP(address) === 4
-  const longest = isIP(address) === 4 ? 32 : 128
-  const prefix = bits === undefined ? longest : Number(bits) - (isMapped ? 96 : 0)
-  return prefix >= 0 && prefix <= longest ? { address, prefix } : undefined
-}
-
 const trustedNetworks = (name: string): Config.Config<ReadonlyArray<TrustedNetwork>> =>
   Config.string(name).pipe(
     Config.mapOrFail((list) => {
@@ -260,9 +200,7 @@ export const trustedProxies = setting(
   same
 )
 
-/** The time-series database; its secrets, each also as `NAME_FILE`, are read by `programs/serve`. */
-export const vmPassword = "VM_PASSWORD"
-export const vmBearerToken = "VM_BEARER_TOKEN"
+/** The time-series database; `programs/store` reads its secrets. */
 export const victoriaMetrics = Config.all({
   writeUrl: setting(
     "VM_WRITE_URL",
@@ -302,14 +240,8 @@ export const victoriaMetrics = Config.all({
     same
   )
 })
-described.push(
-  { name: `${vmPassword} or ${vmPassword}_FILE`, fallback: "", meaning: "The password to VM_USERNAME" },
-  {
-    name: `${vmBearerToken} or ${vmBearerToken}_FILE`,
-    fallback: "",
-    meaning: "Bearer token for VictoriaMetrics, instead of a user name"
-  }
-)
+export const vmPassword = secret("VM_PASSWORD", "The password to VM_USERNAME")
+export const vmBearerToken = secret("VM_BEARER_TOKEN", "Bearer token for VictoriaMetrics, instead of a user name")
 
 export const connections = Config.all({
   headersTimeout: setting(

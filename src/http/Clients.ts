@@ -13,8 +13,8 @@ import { BlockList, type IPVersion, isIPv4, isIPv6 } from "node:net"
 import type { Headers, HttpServerRequest } from "@effect/platform"
 import { Context, Effect, Layer, Option } from "effect"
 import { canonicalAddress, type RawAddress, rawAddress } from "../domain/Address.js"
+import type { TrustedNetwork } from "../domain/TrustedNetwork.js"
 import { isLoopback } from "../pipeline/Mask.js"
-import type { TrustedNetwork } from "../Settings.js"
 
 const familyOf = (address: string): IPVersion => (isIPv4(address) ? "ipv4" : "ipv6")
 
