@@ -1,42 +1,26 @@
 /** Does the memory of the program stay flat while it drains a backlog of as many blocks as 10 GB hold? */
-import { createHash } from "node:crypto"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
 import { Effect } from "effect"
 import type { Block } from "../src/domain/Block.js"
-import { InstallationId } from "../src/domain/InstallationId.js"
-import { ModelName } from "../src/domain/ModelName.js"
 import { Journal } from "../src/store/Journal.js"
 import { hasVictoriaMetrics } from "../test/support/realParts.js"
 import { runningDatabase } from "../test/support/victoriaMetrics.js"
 import { journalOf, residentMb, startServer } from "./server.js"
-import type { Result } from "./support.js"
+import { homeOf, makeBlock, type Result } from "./support.js"
 
 /** A real batch of 500 records is a block of about 70 kB. */
 const blocks = Number(process.env.BENCH_BACKLOG_BLOCKS ?? 143_000)
 const appendedAtOnce = 500
 const marks = 8
 
-const blockOf = (number: number): Block => {
-  const installationId = InstallationId.make(`3f2b8c1e-9a47-4d0e-8b65-${String(number % 5_000).padStart(12, "0")}`)
+/** One record of home `number`. */
+const smallBlock = (number: number): Block => {
   const timestampMs = Date.now() - 86_400_000 + number
-  const lines = Buffer.from(
-    `heatpump_metrics,installation_id=${installationId},model=bench,version=1 number=${number} ${timestampMs}\n`
-  )
-  return {
-    installationId,
-    model: ModelName.make("bench"),
-    version: "1",
-    heatpumpId: undefined,
-    firstTimestampMs: timestampMs,
-    lastTimestampMs: timestampMs,
-    records: 1,
-    samples: 1,
-    sha256: createHash("sha256").update(lines).digest(),
-    gzippedLines: gzipSync(lines)
-  }
+  const line = `heatpump_metrics,installation_id=${homeOf(number)},model=bench,version=1 number=${number} ${timestampMs}\n`
+  return makeBlock(number, gzipSync(line))
 }
 
 const fill = (file: string) =>
@@ -44,7 +28,7 @@ const fill = (file: string) =>
     const journal = yield* Journal
     for (let from = 0; from < blocks; from += appendedAtOnce) {
       const length = Math.min(appendedAtOnce, blocks - from)
-      yield* journal.append(Array.from({ length }, (_, i) => blockOf(from + i)))
+      yield* journal.append(Array.from({ length }, (_, i) => smallBlock(from + i)))
     }
   }).pipe(Effect.provide(Journal.layer({ file, minFreeDiskBytes: 256 * 1024 * 1024, maxBytes: 2 ** 40 })))
 

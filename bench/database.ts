@@ -1,14 +1,17 @@
 /** What does the way through the collector cost, compared with writing the same lines straight into VictoriaMetrics? */
+import { spawn, spawnSync } from "node:child_process"
+import { once } from "node:events"
 import { mkdtempSync, rmSync } from "node:fs"
 import { Agent } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { setTimeout } from "node:timers/promises"
 import { Effect } from "effect"
 import { makeBufferPool } from "../src/pipeline/ByteBuffer.js"
 import { submissionOf } from "../src/pipeline/Decode.js"
 import { writeLines } from "../src/pipeline/Encode.js"
 import { hasVictoriaMetrics } from "../test/support/realParts.js"
-import { type Database, runningDatabase } from "../test/support/victoriaMetrics.js"
+import { type Database, freePort, runningDatabase } from "../test/support/victoriaMetrics.js"
 import { cpuSeconds, journalOf, residentMb, send, startServer, submitTo } from "./server.js"
 import { type Result, recordedBatch, show, spread } from "./support.js"
 
@@ -17,6 +20,8 @@ const rounds = 5
 /** Batches before the clock starts, so that both programs have their code compiled. */
 const warmUp = 20
 const connections = 4
+const samplesPerBatch = 500 * 137
+const hasAgent = spawnSync("vmagent", ["-version"], { stdio: "ignore" }).error === undefined
 const yearMs = 365 * 86_400_000
 
 /** The same batch as from another home. */
@@ -57,8 +62,9 @@ export const run = async (): Promise<Result> => {
   const template = recordedBatch("flat_v1_500.json.gz")
   const bodies = Array.from({ length: warmUp + batches }, (_, i) => asHome(template, i))
   const lines = await Promise.all(bodies.map(linesOf))
-  const samples = (batches * 500 * 137) / 1e6
+  const samples = (batches * samplesPerBatch) / 1e6
   const straight: Array<number> = []
+  const throughAgent: Array<number> = []
   const collected: Array<number> = []
   const cpu: Array<number> = []
   let residentMax = 0
@@ -73,13 +79,32 @@ export const run = async (): Promise<Result> => {
       straight.push((samples / (performance.now() - start)) * 1000)
       agent.destroy()
     })
+    if (hasAgent) {
+      await withDatabase((database) =>
+        withAgent(database, async (port) => {
+          const agent = new Agent({ keepAlive: true, maxSockets: connections })
+          const write = (i: number) => send(port, agent, "/write?precision=ms", lines[i]!)
+          const allBut = async (missing: number) => {
+            const all = (warmUp + batches - missing) * samplesPerBatch
+            while ((await remoteWritten(database)) < all) await setTimeout(10)
+          }
+          await inParallel(0, warmUp, write)
+          await allBut(batches)
+          const start = performance.now()
+          await inParallel(warmUp, warmUp + batches, write)
+          await allBut(0)
+          throughAgent.push((samples / (performance.now() - start)) * 1000)
+          agent.destroy()
+        })
+      )
+    }
     await withDatabase(async (database) => {
       const dataDir = mkdtempSync(join(tmpdir(), "telemetry-bench-"))
       const { child, port } = await startServer({ DATA_DIR: dataDir, VM_WRITE_URL: database.url })
       const agent = new Agent({ keepAlive: true, maxSockets: connections })
       const write = (i: number) => submitTo(port, agent, bodies[i]!)
       const drained = async () => {
-        while ((await journalOf(port)).waiting_blocks > 0) await new Promise((resolve) => setTimeout(resolve, 10))
+        while ((await journalOf(port)).waiting_blocks > 0) await setTimeout(10)
       }
       await inParallel(0, warmUp, write)
       await drained()
@@ -92,7 +117,7 @@ export const run = async (): Promise<Result> => {
       residentMax = Math.max(residentMax, residentMb(child.pid!))
       agent.destroy()
       child.kill("SIGTERM")
-      await new Promise((resolve) => child.once("exit", resolve))
+      await once(child, "exit")
       rmSync(dataDir, { recursive: true })
     })
   }
@@ -103,12 +128,40 @@ export const run = async (): Promise<Result> => {
     rows: [
       { side: "straight to /write, M samples/s", value: show(spread(straight)) },
       { side: "through the collector until all is written, M samples/s", value: show(spread(collected)) },
-      { side: "ratio", value: show(spread(ratios)) },
+      {
+        side: "vmagent in front of it, nothing durable when it answers, M samples/s",
+        value: hasAgent ? show(spread(throughAgent)) : "not installed"
+      },
+      { side: "ratio of the collector to straight", value: show(spread(ratios)) },
       { side: "times the reference server", value: show(spread(collected.map((value) => value / 0.5))) },
       { side: "collector's CPU ms per batch", value: show(spread(cpu)) },
       { side: "collector's resident MB at the end", value: Math.round(residentMax) }
     ]
   }
+}
+
+/** Samples that came to the database by remote write, as vmagent sends them. */
+const remoteWritten = async ({ url }: Database): Promise<number> => {
+  const metrics = await (await fetch(`${url}/metrics`)).text()
+  return Number(/^vm_rows_inserted_total\{type="promremotewrite"\} (\d+)/m.exec(metrics)?.[1] ?? 0)
+}
+
+/** vmagent on a free port in front of `database`, for the duration of `body`. */
+const withAgent = async (database: Database, body: (port: number) => Promise<void>) => {
+  const directory = mkdtempSync(join(tmpdir(), "telemetry-bench-"))
+  const port = await freePort()
+  const flags = [`-httpListenAddr=127.0.0.1:${port}`, `-remoteWrite.tmpDataPath=${directory}`]
+  const child = spawn("vmagent", [...flags, `-remoteWrite.url=${database.url}/api/v1/write`], { stdio: "ignore" })
+  const isUp = () =>
+    fetch(`http://127.0.0.1:${port}/health`).then(
+      ({ ok }) => ok,
+      () => false
+    )
+  while (!(await isUp())) await setTimeout(50)
+  await body(port)
+  child.kill("SIGTERM")
+  await once(child, "exit")
+  rmSync(directory, { recursive: true })
 }
 
 const withDatabase = (body: (database: Database) => Promise<void>): Promise<void> =>

@@ -2,11 +2,13 @@
 import { writeFileSync } from "node:fs"
 import { run as backlog } from "./backlog.js"
 import { run as body } from "./body.js"
+import { run as commit } from "./commit.js"
 import { run as community } from "./community.js"
 import { run as database } from "./database.js"
 import { run as evaluation } from "./evaluation.js"
 import { run as memory } from "./memory.js"
 import { run as pipeline } from "./pipeline.js"
+import { run as scale } from "./scale.js"
 import { machine, type Result } from "./support.js"
 import { run as train } from "./train.js"
 import { run as trees } from "./trees.js"
@@ -14,9 +16,11 @@ import { run as trees } from "./trees.js"
 const benchmarks: Readonly<Record<string, () => Promise<Result>>> = {
   pipeline,
   body,
+  commit,
   memory,
   database,
   backlog,
+  scale,
   trees,
   train,
   evaluation,
