@@ -12,33 +12,25 @@
  * (https://docs.victoriametrics.com/#storage). So an accepted block stays in the journal for `settle`, and when the database
  * turns out to have started after it took a block, that block is sent again.
  */
-import { gzipSync } from "node:zlib"
 import { Cause, Clock, Duration, Effect, Exit, Layer, Option, Random, Schedule } from "effect"
 import { runForever } from "../observability/Fatal.js"
 import { Metrics, metricTable } from "../observability/Metrics.js"
 import { Trend } from "../observability/Trend.js"
 import { Backlog, type BacklogReport } from "../store/Backlog.js"
+import { DatabaseUnavailable, type WriteRefused } from "../store/DatabaseAnswer.js"
 import { Journal, type WaitingBlock } from "../store/Journal.js"
 import type { StoreError } from "../store/Store.js"
-import {
-  type Acceptance,
-  DatabaseUnavailable,
-  type Instance,
-  VictoriaMetrics,
-  type WriteRefused
-} from "../store/VictoriaMetrics.js"
-import { activityMeasurement } from "../store/VictoriaMetricsStore.js"
+import { type Acceptance, type Instance, VictoriaMetrics } from "../store/VictoriaMetrics.js"
+import { bodyOf, emptyBody, inRequests } from "./DrainRequest.js"
+import { mayHaveLost, type Settling } from "./Settling.js"
 
 export interface DrainOptions {
   /** How long an accepted block stays in the journal: several times what the database holds in memory. */
   readonly settle: Duration.Duration
 }
 
-/** Blocks read at once, and of them in one request: a few MB, however large the backlog. */
+/** Blocks read at once: a few MB, however large the backlog. */
 const waveBlocks = 32
-const requestBlocks = 8
-/** VictoriaMetrics reads up to 64 MB of lines per request; a sample takes 20 to 40 bytes. */
-const requestSamples = 400_000
 /** Requests at once. */
 export const drainConnections = 4
 
@@ -52,55 +44,11 @@ const journalFailedAgain = Schedule.spaced("5 seconds")
 const noteEvery = Duration.seconds(5)
 const complainAgainAfter = Duration.minutes(15)
 
-/** Blocks that one request put into the database. */
-interface Settling {
-  readonly ids: ReadonlyArray<number>
-  readonly acceptance: Acceptance
-  readonly acceptedAtMs: number
-  /** What was known of the database then. */
-  readonly known: Instance | undefined
-  readonly breaks: number
-}
-
-const inRequests = (blocks: ReadonlyArray<WaitingBlock>): ReadonlyArray<ReadonlyArray<WaitingBlock>> => {
-  const requests: Array<Array<WaitingBlock>> = []
-  let samples = 0
-  for (const block of blocks) {
-    const request = requests.at(-1)
-    samples += block.samples
-    if (request === undefined || request.length === requestBlocks || samples > requestSamples) {
-      requests.push([block])
-      samples = block.samples
-    } else request.push(block)
-  }
-  return requests
-}
-
-/** Whether a database may have lost what it had accepted. */
-const mayHaveLost = (now: Instance, breaks: number, { acceptance, breaks: breaksThen, known }: Settling): boolean => {
-  if (now.clusterErrors > (known?.clusterErrors ?? 0)) return true
-  if (now.startedAtSeconds === undefined) return breaks !== breaksThen
-  const isKnownStart = now.startedAtSeconds === known?.startedAtSeconds
-  // Both are whole seconds: within the same one, only a broken connection tells a second start from the first.
-  return now.startedAtSeconds >= acceptance.atSeconds && (!isKnownStart || breaks !== breaksThen)
-}
-
 const resultOf = (exit: Exit.Exit<Acceptance, WriteRefused | DatabaseUnavailable>): string => {
   if (Exit.isSuccess(exit)) return "accepted"
   const failure = Cause.failureOption(exit.cause)
   if (Option.isNone(failure)) return "interrupted"
   return failure.value._tag === "WriteRefused" ? "refused" : "unavailable"
-}
-
-const emptyBody = gzipSync("")
-
-/** Two gzip members in a row are one valid body. */
-const bodyOf = (blocks: ReadonlyArray<WaitingBlock>, collector: string): Buffer => {
-  const activity = blocks.map(
-    (block) =>
-      `${activityMeasurement},installation_id=${block.installationId},collector=${collector} records=${block.records},samples=${block.samples} ${block.activityAtMs}\n`
-  )
-  return Buffer.concat([...blocks.map(({ gzippedLines }) => gzippedLines), gzipSync(activity.join(""))])
 }
 
 const make = Effect.fn("Drain.make")(function* (options: DrainOptions) {

@@ -5,7 +5,8 @@
 import { promisify } from "node:util"
 import { gunzip } from "node:zlib"
 import { Duration, Effect, Schema } from "effect"
-import { Blob, type BlockTable } from "./BlockTable.js"
+import { Blob } from "./BlockRecords.js"
+import type { BlockTable } from "./BlockTable.js"
 import { addLines, type ColumnSink } from "./LineColumns.js"
 import { type InstallationMeans, type MeansQuery, StoreError } from "./Store.js"
 

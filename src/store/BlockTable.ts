@@ -10,13 +10,11 @@
  */
 import { statfsSync, statSync } from "node:fs"
 import { dirname } from "node:path"
-import { promisify } from "node:util"
-import { gunzip } from "node:zlib"
-import { Chunk, Clock, Deferred, Duration, Effect, Option, Schedule, Schema, type Scope, Stream } from "effect"
+import { Clock, Deferred, Duration, Effect, Option, Schedule, Schema, type Scope, type Stream } from "effect"
 import type { Block } from "../domain/Block.js"
 import { InstallationId } from "../domain/InstallationId.js"
 import { Fatal } from "../observability/Fatal.js"
-import { readLines } from "./BlockReader.js"
+import { readBlocks } from "./BlockRecords.js"
 import { openErasures } from "./Erasures.js"
 import { damagedFiles, deleteDamagedFiles, markSuspect, openIntact } from "./Intact.js"
 import { prepareInsert } from "./insertBlock.js"
@@ -37,10 +35,6 @@ export interface BlockTableOptions {
   readonly minFreeDiskBytes: number
 }
 
-const gunzipAsync = promisify(gunzip)
-
-/** Blocks per page when reading back: a few MB of lines. */
-const pageBlocks = 8
 /** Of one transaction that overwrites blocks: it takes that much of the log, and milliseconds. */
 const pageMaxBlocks = 100
 const pageMaxBytes = 1_000_000
@@ -62,8 +56,6 @@ const TotalsRow = Schema.Struct({
   samples: Schema.Number,
   lastReceivedMs: Schema.NullOr(Schema.Number)
 })
-/** The driver gives blobs as ArrayBuffer. */
-export const Blob = Schema.Union(Schema.instanceOf(ArrayBuffer), Schema.Uint8ArrayFromSelf)
 const InstallationRow = Schema.Struct({
   id: Schema.String,
   lastReceivedMs: Schema.Number,
@@ -71,7 +63,6 @@ const InstallationRow = Schema.Struct({
   samples: Schema.Number
 })
 const OldestRow = Schema.Struct({ oldestMs: Schema.NullOr(Schema.Number) })
-const PageRow = Schema.Struct({ id: Schema.Number, gzippedLines: Blob })
 
 /** Selects the ids of a few of the blocks for which `condition` holds, one at least. */
 export const pageOf = (condition: string): string =>
@@ -181,13 +172,6 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
     OldestRow,
     "SELECT min(first_timestamp_ms) AS oldestMs FROM block WHERE drained_at_ms IS NULL"
   )
-  const readPage = select(
-    "read back",
-    PageRow,
-    `SELECT id, gzipped_lines AS gzippedLines FROM block WHERE installation_id = ? AND id > ?
-     AND last_timestamp_ms >= ? AND first_timestamp_ms < ? AND drained_at_ms IS NULL ORDER BY id LIMIT ${pageBlocks}`
-  )
-
   const full = (reason: string) =>
     new StoreFull({ detail: `Not stored: ${reason}. Please retry later`, retryAfterSeconds: 300 })
 
@@ -215,27 +199,6 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
     )
     return { ...row!, lastReceivedMs: row!.lastReceivedMs ?? undefined, bytesOnDisk }
   })
-
-  const read = (installation: InstallationId, range: TimeRange = {}) => {
-    const fromMs = range.fromMs ?? 0
-    const untilMs = range.untilMs ?? Number.MAX_SAFE_INTEGER
-    return Stream.paginateChunkEffect(0, (afterId) =>
-      Effect.gen(function* () {
-        const rows = yield* readPage(installation, afterId, fromMs, untilMs)
-        const lines = yield* Effect.forEach(rows, (row) =>
-          Effect.tryPromise({
-            try: () => gunzipAsync(row.gzippedLines),
-            catch: (cause) => new StoreError({ operation: "read back", cause })
-          })
-        )
-        const records = lines
-          .flatMap(readLines)
-          .filter(({ timestampMs }) => timestampMs >= fromMs && timestampMs < untilMs)
-        const last = rows.at(-1)
-        return [Chunk.unsafeFromArray(records), Option.map(Option.fromNullable(last), ({ id }) => id)] as const
-      })
-    )
-  }
 
   const remove = Effect.fn("BlockTable.remove")(function* (condition: string, parameter: string | number) {
     const query = `DELETE FROM block WHERE id IN (${pageOf(condition)}) RETURNING id`
@@ -316,7 +279,7 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
     isErased: erasures.has,
     damagedFiles: attempt("list damaged files", () => damagedFiles(options.file)),
     deleteDamagedFiles: attempt("delete damaged files", () => deleteDamagedFiles(options.file)),
-    read,
+    read: readBlocks(select),
     remove,
     erase,
     select,

@@ -11,7 +11,8 @@
 import { Clock, Context, Duration, Effect, Layer, Schedule, Schema } from "effect"
 import type { Block } from "../domain/Block.js"
 import type { InstallationId } from "../domain/InstallationId.js"
-import { Blob, type BlockTable, type BlockTableOptions, openBlockTable, pageOf } from "./BlockTable.js"
+import { Blob } from "./BlockRecords.js"
+import { type BlockTable, type BlockTableOptions, openBlockTable, pageOf } from "./BlockTable.js"
 import { type StoreError, StoreFull } from "./Store.js"
 
 export interface JournalOptions extends BlockTableOptions {

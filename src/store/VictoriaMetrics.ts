@@ -7,44 +7,9 @@
 import { HttpClient, type HttpClientError, HttpClientRequest, type HttpClientResponse } from "@effect/platform"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Undici from "@effect/platform-node/Undici"
-import { Clock, Context, Data, type Duration, Effect, Layer, Option, Redacted, Schema, Stream } from "effect"
+import { Clock, Context, type Duration, Effect, Layer, Option, Redacted, Schema, Stream } from "effect"
+import { DatabaseUnavailable, retryAfterSeconds, verdictOf, WriteRefused } from "./DatabaseAnswer.js"
 import type { VictoriaMetricsUrls } from "./VictoriaMetricsUrls.js"
-
-/** The database did not do what it was asked, through no fault of what was sent: later it may. */
-export class DatabaseUnavailable extends Data.TaggedError("DatabaseUnavailable")<{
-  readonly operation: string
-  readonly reason: string
-  /** What the answer asked for. */
-  readonly retryAfterSeconds?: number | undefined
-}> {
-  override get message() {
-    return `the database did not ${this.operation}: ${this.reason}`
-  }
-}
-
-/** The database read what was sent and will never take it. */
-export class WriteRefused extends Data.TaggedError("WriteRefused")<{ readonly status: number }> {
-  override get message() {
-    return `refused by the database with status ${this.status}`
-  }
-}
-
-/**
- * The retry table: what becomes of the blocks of a write, by the status of its answer.
- *
- * | answer                                | blocks                                                             |
- * |---------------------------------------|--------------------------------------------------------------------|
- * | 2xx                                   | accepted                                                           |
- * | 400, 413, 422                         | refused: halved until one is left, which goes into quarantine      |
- * | any other (401, 403, 404, 429, 5xx …) | wait: nothing is wrong with them; `Retry-After` wins over back-off |
- * | none, half of one, a broken connection | wait                                                              |
- *
- * A database that refuses even an empty write is set up wrong, and its blocks wait (`pipeline/Drain`).
- */
-export const verdictOf = (status: number): "accepted" | "refused" | "unavailable" => {
-  if (status >= 200 && status < 300) return "accepted"
-  return status === 400 || status === 413 || status === 422 ? "refused" : "unavailable"
-}
 
 /** When the database took a write, by its own clock if it says so: Unix seconds. */
 export interface Acceptance {
@@ -89,12 +54,6 @@ export const ExportedSeries = Schema.Struct({
 })
 export type ExportedSeries = typeof ExportedSeries.Type
 const decodeSeries = Schema.decodeUnknown(Schema.parseJson(ExportedSeries))
-
-const retryAfterSeconds = (header: string | undefined, nowMs: number): number | undefined => {
-  if (header === undefined) return undefined
-  const seconds = /^\d+$/.test(header) ? Number(header) : (Date.parse(header) - nowMs) / 1000
-  return Number.isFinite(seconds) && seconds >= 0 ? seconds : undefined
-}
 
 /** A code like ECONNREFUSED says enough, and never holds an address. */
 const transportReason = (error: HttpClientError.HttpClientError): string => {

@@ -9,9 +9,10 @@
  * - Every accepted block is one sample of its installation's activity series, at the time it was received: counting them
  *   costs the same whatever the number of sensors.
  */
-import { Chunk, Clock, Duration, Effect, Layer, Option, Schedule, Schema, Stream } from "effect"
+import { Clock, Duration, Effect, Layer, Option, Schedule, Schema } from "effect"
 import { InstallationId } from "../domain/InstallationId.js"
-import { RecordGatherer } from "./ExportReader.js"
+import type { DatabaseUnavailable } from "./DatabaseAnswer.js"
+import { readRecords, recordPrefix, selectorOf } from "./DatabaseRecords.js"
 import { type BlockSums, Journal } from "./Journal.js"
 import { meansExpression } from "./MeansExpression.js"
 import {
@@ -19,33 +20,20 @@ import {
   type InstallationSummary,
   type MeansQuery,
   Store,
-  type StoredRecord,
   StoreError,
-  type TimeRange,
   type Totals
 } from "./Store.js"
-import { type DatabaseUnavailable, VictoriaMetrics } from "./VictoriaMetrics.js"
+import { VictoriaMetrics } from "./VictoriaMetrics.js"
 
 export interface VictoriaMetricsStoreOptions {
   readonly retention: Duration.Duration
 }
 
-/** `measurement_field` is how VictoriaMetrics names the series of a field. */
-const recordPrefix = "heatpump_metrics_"
 export const activityMeasurement = "heatpump_activity"
 const activity = (field: "records" | "samples") => `${activityMeasurement}_${field}`
 
 /** Drained longer ago than this is in the database for certain; the journal knows its digests for much longer. */
 const surelyDrained = Duration.hours(1)
-
-/** Of an export read at once: records in memory by the hundred MB at most. */
-const sliceSamples = 300_000
-const tooManySamples = 4 * sliceSamples
-const firstSliceMs = Duration.toMillis("1 hour")
-const longestSliceMs = Duration.toMillis("32 days")
-const shortestSliceMs = 1_000
-/** VictoriaMetrics drops what is further ahead. */
-const aheadMs = Duration.toMillis("2 days")
 
 /** A deletion does not see what was written in the last second. */
 const deleteAgain = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(15))
@@ -247,61 +235,6 @@ const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: Victoria
     return Number.isFinite(oldest) ? oldest : undefined
   })
 
-  const selectorOf = (installation: InstallationId) =>
-    `{__name__=~"${recordPrefix}.+",installation_id="${installation}"}`
-
-  /** One slice of time; undefined when it holds more than fits. */
-  const readSlice = (installation: InstallationId, fromMs: number, untilMs: number) =>
-    Effect.gen(function* () {
-      const gatherer = new RecordGatherer(recordPrefix)
-      let samples = 0
-      yield* database.export(selectorOf(installation), fromMs, untilMs).pipe(
-        Stream.takeWhile((series) => {
-          samples += gatherer.add(series)
-          return samples <= tooManySamples || untilMs - fromMs <= shortestSliceMs
-        }),
-        Stream.runDrain
-      )
-      if (samples > tooManySamples && untilMs - fromMs > shortestSliceMs) return undefined
-      yield* Stream.runForEach(journal.read(installation, { fromMs, untilMs }), (record) =>
-        Effect.sync(() => {
-          samples += record.values.size
-          gatherer.overlay(record)
-        })
-      )
-      return { records: gatherer.records(), samples }
-    })
-
-  /** In order of time. */
-  const read = (installation: InstallationId, range: TimeRange = {}) =>
-    Stream.unwrap(
-      Effect.map(Clock.currentTimeMillis, (nowMs) => {
-        const startMs = Math.max(range.fromMs ?? 0, nowMs - retentionMs - firstSliceMs)
-        const endMs = Math.min(range.untilMs ?? Number.MAX_SAFE_INTEGER, nowMs + aheadMs)
-        if (startMs >= endMs) return Stream.empty
-        return Stream.paginateChunkEffect({ fromMs: startMs, lengthMs: firstSliceMs }, ({ fromMs, lengthMs }) =>
-          Effect.gen(function* () {
-            const untilMs = Math.min(fromMs + lengthMs, endMs)
-            const slice = yield* Effect.catchTag(
-              readSlice(installation, fromMs, untilMs),
-              "DatabaseUnavailable",
-              failed("read back")
-            )
-            if (slice === undefined) {
-              const shorter = Math.max(shortestSliceMs, Math.floor((untilMs - fromMs) / 8))
-              return [Chunk.empty<StoredRecord>(), Option.some({ fromMs, lengthMs: shorter })] as const
-            }
-            const growth = Math.min(4, sliceSamples / Math.max(1, slice.samples))
-            const next = Math.min(longestSliceMs, Math.max(shortestSliceMs, Math.floor(lengthMs * growth)))
-            return [
-              Chunk.unsafeFromArray(slice.records),
-              untilMs < endMs ? Option.some({ fromMs: untilMs, lengthMs: next }) : Option.none()
-            ] as const
-          })
-        )
-      })
-    )
-
   const erase = (installation: InstallationId) =>
     Effect.gen(function* () {
       const selector = `{installation_id="${installation}"}`
@@ -344,7 +277,7 @@ const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: Victoria
     lastModel,
     means,
     totals,
-    read,
+    read: readRecords(journal, database, retentionMs),
     erase,
     damagedFiles: journal.damagedFiles,
     deleteDamagedFiles: journal.deleteDamagedFiles

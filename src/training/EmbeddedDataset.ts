@@ -5,7 +5,7 @@
 import { gunzipSync } from "node:zlib"
 import { Effect, Schema } from "effect"
 import { canonicalModel } from "../domain/ModelName.js"
-import { Blob } from "../store/BlockTable.js"
+import { Blob } from "../store/BlockRecords.js"
 import { addLines } from "../store/LineColumns.js"
 import { openSqliteToRead } from "../store/Sqlite.js"
 import { countModels, type Dataset, DatasetUnreadable } from "./Dataset.js"

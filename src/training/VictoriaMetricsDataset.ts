@@ -4,7 +4,8 @@
  */
 import { Effect, Schedule, Stream } from "effect"
 import { statusSensor } from "../domain/Mode.js"
-import { DatabaseUnavailable, VictoriaMetrics } from "../store/VictoriaMetrics.js"
+import { DatabaseUnavailable } from "../store/DatabaseAnswer.js"
+import { VictoriaMetrics } from "../store/VictoriaMetrics.js"
 import { countModels, type Dataset, type DatasetRange, DatasetUnreadable } from "./Dataset.js"
 import { ownerOf, readExportLine, seriesName } from "./ExportLine.js"
 import { HeatpumpJoiner } from "./HeatpumpJoiner.js"

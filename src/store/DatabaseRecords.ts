@@ -1,0 +1,87 @@
+/**
+ * Records read back: the database's answer with the journal laid over it.
+ *
+ * Invariants: records come in order of time, each once; a slice of time is as long as fits in memory, whatever the number of
+ * sensors.
+ */
+import { Chunk, Clock, Duration, Effect, Option, Stream } from "effect"
+import type { InstallationId } from "../domain/InstallationId.js"
+import type { DatabaseUnavailable } from "./DatabaseAnswer.js"
+import { RecordGatherer } from "./ExportReader.js"
+import type { Journal } from "./Journal.js"
+import { type StoredRecord, StoreError, type TimeRange } from "./Store.js"
+import type { VictoriaMetrics } from "./VictoriaMetrics.js"
+
+/** `measurement_field` is how VictoriaMetrics names the series of a field. */
+export const recordPrefix = "heatpump_metrics_"
+
+/** Of an export read at once: records in memory by the hundred MB at most. */
+const sliceSamples = 300_000
+const tooManySamples = 4 * sliceSamples
+const firstSliceMs = Duration.toMillis("1 hour")
+const longestSliceMs = Duration.toMillis("32 days")
+const shortestSliceMs = 1_000
+/** VictoriaMetrics drops what is further ahead. */
+const aheadMs = Duration.toMillis("2 days")
+
+/** Of all records of an installation. */
+export const selectorOf = (installation: InstallationId) =>
+  `{__name__=~"${recordPrefix}.+",installation_id="${installation}"}`
+
+export const readRecords = (
+  journal: typeof Journal.Service,
+  database: typeof VictoriaMetrics.Service,
+  retentionMs: number
+) => {
+  /** One slice of time; undefined when it holds more than fits. */
+  const readSlice = (installation: InstallationId, fromMs: number, untilMs: number) =>
+    Effect.gen(function* () {
+      const gatherer = new RecordGatherer(recordPrefix)
+      let samples = 0
+      yield* database.export(selectorOf(installation), fromMs, untilMs).pipe(
+        Stream.takeWhile((series) => {
+          samples += gatherer.add(series)
+          return samples <= tooManySamples || untilMs - fromMs <= shortestSliceMs
+        }),
+        Stream.runDrain
+      )
+      if (samples > tooManySamples && untilMs - fromMs > shortestSliceMs) return undefined
+      yield* Stream.runForEach(journal.read(installation, { fromMs, untilMs }), (record) =>
+        Effect.sync(() => {
+          samples += record.values.size
+          gatherer.overlay(record)
+        })
+      )
+      return { records: gatherer.records(), samples }
+    })
+
+  /** In order of time. */
+  return (installation: InstallationId, range: TimeRange = {}) =>
+    Stream.unwrap(
+      Effect.map(Clock.currentTimeMillis, (nowMs) => {
+        const startMs = Math.max(range.fromMs ?? 0, nowMs - retentionMs - firstSliceMs)
+        const endMs = Math.min(range.untilMs ?? Number.MAX_SAFE_INTEGER, nowMs + aheadMs)
+        if (startMs >= endMs) return Stream.empty
+        return Stream.paginateChunkEffect({ fromMs: startMs, lengthMs: firstSliceMs }, ({ fromMs, lengthMs }) =>
+          Effect.gen(function* () {
+            const untilMs = Math.min(fromMs + lengthMs, endMs)
+            const slice = yield* Effect.catchTag(
+              readSlice(installation, fromMs, untilMs),
+              "DatabaseUnavailable",
+              (cause: DatabaseUnavailable) => new StoreError({ operation: "read back", cause })
+            )
+            if (slice === undefined) {
+              const shorter = Math.max(shortestSliceMs, Math.floor((untilMs - fromMs) / 8))
+              return [Chunk.empty<StoredRecord>(), Option.some({ fromMs, lengthMs: shorter })] as const
+            }
+            const growth = Math.min(4, sliceSamples / Math.max(1, slice.samples))
+            const next = Math.min(longestSliceMs, Math.max(shortestSliceMs, Math.floor(lengthMs * growth)))
+            return [
+              Chunk.unsafeFromArray(slice.records),
+              untilMs < endMs ? Option.some({ fromMs: untilMs, lengthMs: next }) : Option.none()
+            ] as const
+          })
+        )
+      })
+    )
+}
