@@ -5,7 +5,8 @@ const count = new Intl.NumberFormat("en")
 /** Between plain lines while loading. */
 const lineEveryMs = 10_000
 
-const time = (seconds: number): string =>
+/** For people: "12 s", "3 min 5 s". */
+export const time = (seconds: number): string =>
   seconds < 60 ? `${Math.ceil(seconds)} s` : `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`
 
 const sentence = (progress: Progress, seconds: number): string => {

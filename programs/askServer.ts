@@ -1,17 +1,28 @@
 import { Options } from "@effect/cli"
 import { HttpClient, HttpClientRequest, HttpClientResponse } from "@effect/platform"
-import { type Duration, Effect, Option, type Redacted, type Schema } from "effect"
+import { Config, type Duration, Effect, Option, type Redacted, type Schema } from "effect"
 import { operatorToken } from "../src/AccessTokens.js"
 import { Problem } from "../src/http/Problem.js"
+import * as Settings from "../src/Settings.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
 import { dataDir } from "./serve.js"
 
+const everywhere = new Set(["0.0.0.0", "::"])
+
+/** Where a server with the same settings answers, on this machine. */
+const ownUrl = Config.map(Config.all({ host: Settings.host, port: Settings.port }), ({ host, port }) => {
+  const name = everywhere.has(host) ? "127.0.0.1" : host
+  return `http://${name.includes(":") ? `[${name}]` : name}:${port}`
+})
+
+export const url = Options.text("url").pipe(
+  Options.withDescription("Where the server answers; by default where HOST and PORT say, on this machine"),
+  Options.withFallbackConfig(ownUrl)
+)
+
 /** What every command that asks a running server takes. */
 export const serverOptions = {
-  url: Options.text("url").pipe(
-    Options.withDescription("Where the server answers"),
-    Options.withDefault("http://127.0.0.1:8000")
-  ),
+  url,
   token: Options.redacted("token").pipe(
     Options.withDescription("Token to ask with; by default ADMIN_TOKEN, AUTH_TOKEN or the one kept in DATA_DIR"),
     Options.optional

@@ -1,5 +1,4 @@
 #!/usr/bin/env node
-import { stripVTControlCharacters } from "node:util"
 import { CliConfig, Command } from "@effect/cli"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
@@ -22,6 +21,7 @@ import { serve } from "./serve.js"
 import { status } from "./status.js"
 import { train } from "./train.js"
 import { version } from "./version.js"
+import { withFittingColours } from "./withFittingColours.js"
 
 const root = Command.make("telemetry").pipe(
   Command.withDescription("Receives, keeps and uses the telemetry of heat pumps."),
@@ -54,18 +54,6 @@ const report = (cause: Cause.Cause<unknown>) => {
     : Console.error(`error: ${sentence}`)
 }
 
-/** `@effect/cli` always writes colours; only a terminal wants them, and not with `NO_COLOR`. */
-const withFittingColors = <A, E, R>(program: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.consoleWith((console) => {
-    const plain = (stream: NodeJS.WriteStream, text: unknown) =>
-      typeof text === "string" && !(stream.isTTY && stream.hasColors()) ? stripVTControlCharacters(text) : text
-    return Effect.withConsole(program, {
-      ...console,
-      log: (...texts) => console.log(...texts.map((text) => plain(process.stdout, text))),
-      error: (...texts) => console.error(...texts.map((text) => plain(process.stderr, text)))
-    })
-  })
-
 const isServing = process.argv[2] === "serve"
 
 run(process.argv).pipe(
@@ -78,7 +66,7 @@ run(process.argv).pipe(
     ).pipe(Layer.provideMerge(layerEnvironment))
   ),
   Effect.tapErrorCause(report),
-  withFittingColors,
+  withFittingColours,
   NodeRuntime.runMain({
     disableErrorReporting: true,
     disablePrettyLogger: true,

@@ -17,6 +17,7 @@ import { modelKeys } from "../src/ModelKeys.js"
 import { SettingInvalid } from "../src/Secrets.js"
 import * as Settings from "../src/Settings.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
+import { inBytes } from "./inBytes.js"
 import { dataDir } from "./serve.js"
 
 export const modelDirOf = Effect.fn("models.modelDirOf")(function* (dataDir: string) {
@@ -73,12 +74,12 @@ const list = Command.make("list", { dataDir, json }, ({ dataDir, json }) =>
     if (rows.length === 0) return yield* Console.log("Nothing is published yet; see telemetry models publish")
     const cells = rows.flatMap(({ current, manifests, model }) =>
       manifests.length === 0
-        ? [["*", model.name, "(put there by hand)", `${model.sizeBytes} B`, "", ""]]
+        ? [["*", model.name, "(put there by hand)", inBytes(model.sizeBytes), "", ""]]
         : manifests.map((m) => [
             m.version === current ? "*" : " ",
             m.name,
             m.version,
-            `${m.size_bytes} B`,
+            inBytes(m.size_bytes),
             m.gate === "passed" ? "gate passed" : "gate skipped",
             m.signing_key_id === null ? "unsigned" : `signed by ${m.signing_key_id}`
           ])

@@ -4,14 +4,11 @@ import { Console, Effect, Schema } from "effect"
 import type { LastTraining } from "../src/artifact/LastTraining.js"
 import { type JournalStatus, Status } from "../src/http/Api.js"
 import { askServer, serverOptions, unreachable } from "./askServer.js"
+import { inBytes } from "./inBytes.js"
 
 const json = Options.boolean("json").pipe(Options.withDescription("Print the server's answer as JSON"))
 
 const count = new Intl.NumberFormat("en")
-const bytes = (n: number): string => {
-  const unit = Math.min(4, Math.floor(Math.log10(Math.max(1, n)) / 3))
-  return `${(n / 1000 ** unit).toFixed(unit === 0 ? 0 : 1)} ${["B", "kB", "MB", "GB", "TB"][unit]}`
-}
 const duration = (seconds: number): string => {
   const minutes = Math.floor(seconds / 60)
   const hours = Math.floor(minutes / 60)
@@ -32,7 +29,7 @@ const journalLines = (journal: JournalStatus): ReadonlyArray<readonly [string, s
     ["Waiting", oldest === null ? "nothing" : `${waiting}, the oldest for ${duration(oldest)}`],
     [
       "Journal",
-      `${bytes(journal.bytes)} of ${bytes(journal.max_bytes)} (${share} %)${full}, draining ${count.format(journal.drained_samples_per_second)} samples/s`
+      `${inBytes(journal.bytes)} of ${inBytes(journal.max_bytes)} (${share} %)${full}, draining ${count.format(journal.drained_samples_per_second)} samples/s`
     ],
     ...journal.quarantine.map(
       ({ blocks, reason, samples }) =>
@@ -83,7 +80,7 @@ export const report = (url: string, status: Status): string => {
     ],
     [
       "Store",
-      `${store.kind === "embedded" ? `embedded, ${bytes(store.bytes_on_disk)}` : "VictoriaMetrics"}, ${store.ready ? "accepting submissions" : `NOT accepting submissions: ${store.detail}`}`
+      `${store.kind === "embedded" ? `embedded, ${inBytes(store.bytes_on_disk)}` : "VictoriaMetrics"}, ${store.ready ? "accepting submissions" : `NOT accepting submissions: ${store.detail}`}`
     ],
     ...(store.damaged_files.length === 0
       ? []
@@ -97,7 +94,7 @@ export const report = (url: string, status: Status): string => {
     ...(status.models.length === 0
       ? [["Models", "none yet"] as const]
       : status.models.map(
-          (m) => ["Model", `${m.name}, ${bytes(m.size_bytes)}, ${new Date(m.modified * 1000).toISOString()}`] as const
+          (m) => ["Model", `${m.name}, ${inBytes(m.size_bytes)}, ${new Date(m.modified * 1000).toISOString()}`] as const
         )),
     ...(status.training === null ? [] : trainingLines(status.training))
   ]

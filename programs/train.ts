@@ -15,6 +15,7 @@ import { judge, trainedOf } from "../src/training/Judgement.js"
 import { metricsJson } from "../src/training/Metrics.js"
 import { metadataOf, summaryLines, summaryMarkdown } from "../src/training/TrainingReport.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
+import { inBytes } from "./inBytes.js"
 import { checkedModel } from "./models.js"
 import { openDataset } from "./openDataset.js"
 import { publishTrained } from "./publishTrained.js"
@@ -224,7 +225,7 @@ export const train = Command.make(
         ...judgement.training.warnings.map((warning) => ["Note", warning] as const)
       ]
       const written = path.join(files.directory, options.evaluateOnly ? `${files.card(false)}.html` : files.pickle)
-      const size = options.evaluateOnly ? "" : `, ${(pickle.length / 1e6).toFixed(1)} MB`
+      const size = options.evaluateOnly ? "" : `, ${inBytes(pickle.length)}`
       yield* Console.log(
         options.json
           ? JSON.stringify(

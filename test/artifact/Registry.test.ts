@@ -250,7 +250,7 @@ describe("telemetry models", () => {
       Buffer.from(pickle)
     )
     const listed = await models(["list"])
-    assert.match(listed.stdout, /^\* {2}AERO_SLM +\S+ +\d+ B {2}gate passed {2}signed by [0-9a-f]{16}$/m)
+    assert.match(listed.stdout, /^\* {2}AERO_SLM +\S+ +[\d.]+ k?B {2}gate passed {2}signed by [0-9a-f]{16}$/m)
     assert.strictEqual((await models(["rollback", "--model", "AERO_SLM"])).code, 1)
     writeFileSync(file, randomBytes(100))
     assert.include((await publishIt("--no-gate", "--model", "X")).stderr, "not a model that the ml-service would use")
