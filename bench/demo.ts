@@ -2,7 +2,7 @@
  * `npm run demo`: a server of its own with the data of a simulated fleet, to look at and to train on.
  *
  * The homes are those of the tests' simulator, with its gaps and glitches: January weather, moved by whole days so that it
- * ends at the last midnight. So every run has the same readings, and trains the same model, whatever the season. 15 homes of
+ * ends at the last midnight. So every run has the same readings, and trains the same model, whatever the season. 16 homes of
  * 20 days are the smallest fleet for which thresholds need no widening (docs/model.md).
  */
 import { Command, Options } from "@effect/cli"
@@ -39,7 +39,7 @@ const uploadsAtOnce = 3
 const count = new Intl.NumberFormat("en")
 
 const options = {
-  homes: Options.integer("homes").pipe(Options.withDescription("Homes to simulate"), Options.withDefault(15)),
+  homes: Options.integer("homes").pipe(Options.withDescription("Homes to simulate"), Options.withDefault(16)),
   days: Options.integer("days").pipe(
     Options.withDescription("Days of each, a record a minute"),
     Options.withDefault(20)

@@ -37,10 +37,10 @@ const run = async (...args: ReadonlyArray<string>): Promise<string> => {
 /** The page's DOM after its scripts have run. */
 export const dumpDom = (file: string): Promise<string> => run("--dump-dom", `file://${file}`)
 
-export const screenshot = (file: string, image: string, isDark: boolean): Promise<string> =>
+export const screenshot = (file: string, image: string, isDark: boolean, size = "900,5200"): Promise<string> =>
   run(
     `--screenshot=${image}`,
-    "--window-size=900,5200",
+    `--window-size=${size}`,
     ...(isDark ? ["--blink-settings=preferredColorScheme=0"] : []),
     `file://${file}`
   )

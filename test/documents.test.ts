@@ -1,0 +1,155 @@
+/** What the documents say can be done is done: their commands run, their links lead somewhere. */
+import { execFile } from "node:child_process"
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { promisify } from "node:util"
+import { assert, describe, it } from "@effect/vitest"
+import { elsewhere, pipelinesCommands, strangersCommands, unexecuted } from "./support/documentedCommands.js"
+import { brokenLinks, commandsOf, documents, fencesOf, inlineCodeOf, readDocument, root } from "./support/markdown.js"
+import { mainFile, runProgram, startServer } from "./support/program.js"
+import { settingsTable } from "./support/settingsTable.js"
+
+const run = promisify(execFile)
+/** Their commands are those of a machine as root; `test/programs/compose.test.ts` and others look at what they install. */
+const isDeployment = (document: string) => /^docs\/deployment/.test(document)
+const isDoneElsewhere = (command: string) =>
+  strangersCommands.has(command) || pipelinesCommands.has(command) || unexecuted.has(command)
+const blocksOf = (document: string, info: string) =>
+  fencesOf(readDocument(document)).filter((fence) => fence.info === info)
+
+/** A directory with `data` of a fresh server in it, and a PATH on which the program is. */
+const makeDesk = () => {
+  const directory = mkdtempSync(join(tmpdir(), "telemetry-documents-"))
+  const bin = join(directory, "bin")
+  const desk = join(directory, "desk")
+  mkdirSync(bin)
+  mkdirSync(desk)
+  for (const name of ["dist", "docs", "package.json"]) symlinkSync(join(root, name), join(desk, name))
+  // The real npx is a stranger's (test/soak); it costs half a second per command.
+  const programs = { telemetry: `exec "${process.execPath}" "${mainFile}" "$@"`, npx: 'exec "$@"' }
+  for (const [name, script] of Object.entries(programs)) {
+    writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`)
+    chmodSync(join(bin, name), 0o755)
+  }
+  return { directory, desk, path: `${bin}:${process.env.PATH}` }
+}
+
+const executable = documents.filter(
+  (document) =>
+    !isDeployment(document) &&
+    blocksOf(document, "bash")
+      .flatMap(commandsOf)
+      .some((c) => !isDoneElsewhere(c))
+)
+
+describe("documents", () => {
+  it.each(documents)("%s has no link that leads nowhere", (document) => {
+    assert.deepStrictEqual(brokenLinks(document), [])
+  })
+
+  it.each(documents.filter((document) => !isDeployment(document)))(
+    "%s shows no command that is not run",
+    (document) => {
+      for (const fence of fencesOf(readDocument(document))) {
+        assert.notStrictEqual(fence.info, "", `a fence of unknown kind: ${fence.lines[0]}`)
+        if (fence.info === "console") {
+          for (const command of commandsOf(fence)) {
+            assert.isTrue(
+              elsewhere.some(([pattern]) => pattern.test(command)),
+              `${command} could be run: make it a bash block`
+            )
+          }
+        } else if (fence.info !== "bash") {
+          for (const line of fence.lines) assert.notMatch(line, /^(npm|npx|telemetry|curl|docker|node|git) /)
+        }
+      }
+    }
+  )
+
+  it("their inline commands exist, with every option", async () => {
+    const { stdout } = await runProgram(["--completions", "bash"])
+    const options = new Map(
+      [...stdout.matchAll(/^ +(telemetry(?:__\w+)*)\)\n +opts="([^"]*)"/gm)].map(([, name, words]) => [
+        name!,
+        new Set(words!.split(" "))
+      ])
+    )
+    assert.isAbove(options.size, 10)
+    const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
+    for (const document of documents) {
+      for (const code of inlineCodeOf(readDocument(document))) {
+        const [, script] = /^npm run ([\w:]+)/.exec(code) ?? []
+        if (script !== undefined) assert.property(scripts, script, document)
+        const [, rest] = /^(?:npx )?telemetry ([a-z].*)$/.exec(code) ?? []
+        if (rest === undefined) continue
+        const words = rest.split(" ")
+        let name = "telemetry"
+        while (options.has(`${name}__${words[0]}`)) name = `${name}__${words.shift()}`
+        assert.notStrictEqual(name, "telemetry", `${document}: ${code}`)
+        for (const word of words.filter((word) => word.startsWith("--") && word !== "--help")) {
+          assert.isTrue(options.get(name)!.has(word), `${document}: ${code} has no ${word}`)
+        }
+      }
+    }
+  })
+
+  it.each(executable)("%s: its commands run as written, in order", async (document) => {
+    const { desk, directory, path } = makeDesk()
+    const server = await startServer({ DATA_DIR: join(desk, "data"), AUTH_TOKEN: "" })
+    try {
+      const env = { PATH: path, HOME: directory, NO_COLOR: "1", PORT: new URL(server.url).port }
+      for (const block of blocksOf(document, "bash")) {
+        const commands = commandsOf(block).filter((command) => !isDoneElsewhere(command))
+        if (commands.length === 0) continue
+        const script = commands.join("\n").replaceAll("http://127.0.0.1:8000", server.url)
+        const { stdout } = await run("bash", ["--norc", "-euo", "pipefail", "-c", script], { cwd: desk, env }).catch((error) => {
+          throw new Error(`${document}: ${script}\n${error.stdout}${error.stderr}`)
+        })
+        if (script.startsWith("curl")) {
+          assert.deepInclude(JSON.parse(stdout), { status: "success", processed: 1, rejected: 0, fields_dropped: 0 })
+        }
+      }
+    } finally {
+      await server.stop("SIGTERM")
+      rmSync(directory, { recursive: true })
+    }
+  })
+})
+
+describe("README.md", () => {
+  const readme = readDocument("README.md")
+  const commands = blocksOf("README.md", "bash").flatMap(commandsOf)
+
+  it("opens with the two commands", () => {
+    assert.strictEqual(commands[0], "npm ci && npm start")
+    assert.include(commands, "npm ci && npm test")
+  })
+
+  it("lists every setting with its default and meaning", () => {
+    assert.include(readme, settingsTable())
+  })
+
+  it("has every command that is left to a stranger, and names the reason for every dependency", () => {
+    for (const command of strangersCommands) assert.include(commands, command)
+    const { dependencies, devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
+    const table = readme.slice(readme.indexOf("| dependency | reason |"))
+    for (const name of Object.keys({ ...dependencies, ...devDependencies })) {
+      if (!name.startsWith("@types/")) assert.include(table, `\`${name}\``)
+    }
+  })
+
+  it("shows what status says", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "telemetry-readme-"))
+    const server = await startServer({ DATA_DIR: directory, AUTH_TOKEN: "" })
+    try {
+      const { stdout } = await runProgram(["status", "--url", server.url], { DATA_DIR: directory })
+      const labels = (text: string) => text.match(/^[A-Z][a-z ]+(?= {2})/gm)
+      const shown = blocksOf("README.md", "text").find(({ lines }) => lines[0]!.startsWith("Server"))!
+      assert.deepStrictEqual(labels(stdout), labels(shown.lines.join("\n")))
+    } finally {
+      await server.stop("SIGTERM")
+      rmSync(directory, { recursive: true })
+    }
+  })
+})
