@@ -118,6 +118,11 @@ const fill = Effect.fn("demo.fill")(function* (
 /** `telemetry serve` until the scope ends, with nothing of this shell's settings: it must not meet a real store. */
 const startServer = Effect.fn("demo.startServer")(function* (dataDir: string, port: number) {
   const path = yield* Path.Path
+  const client = yield* HttpClient.HttpClient
+  const url = `http://127.0.0.1:${port}`
+  if (yield* Effect.isSuccess(client.get(url))) {
+    return yield* failed(`something answers at ${url} already; stop it, or choose another port with --port`)
+  }
   const main = yield* path.fromFileUrl(new URL("../programs/main.js", import.meta.url))
   const inherited = ["PATH", "HOME", "TMPDIR", "NO_COLOR"].map((name) => [name, process.env[name]] as const)
   const server = yield* Process.make(process.execPath, main, "serve").pipe(
@@ -128,8 +133,6 @@ const startServer = Effect.fn("demo.startServer")(function* (dataDir: string, po
     Process.stderr("inherit"),
     Process.start
   )
-  const url = `http://127.0.0.1:${port}`
-  const client = yield* HttpClient.HttpClient
   const isReady = client.get(`${url}/ready`).pipe(
     Effect.filterOrFail(({ status }) => status === 200),
     Effect.retry(Schedule.spaced("100 millis"))

@@ -73,7 +73,7 @@ export const report = (url: string, status: Status): string => {
       "Last submission",
       last === null ? "none yet" : `${new Date(last * 1000).toISOString()} (${duration(status.timestamp - last)} ago)`
     ],
-    ["Stored", `${count.format(store.records)} records, ${count.format(store.samples)} samples`],
+    ["Stored", `${some(store.records, "record")}, ${some(store.samples, "sample")}`],
     [
       "Oldest day",
       `${store.oldest_day ?? "none yet"}; removed after ${count.format(store.retention_days)} days (RETENTION_DAYS)`
