@@ -15,6 +15,7 @@ import { healthcheck } from "./healthcheck.js"
 import { installations } from "./installations.js"
 import { keygen } from "./keygen.js"
 import { models } from "./models.js"
+import { overview } from "./overview.js"
 import { resend } from "./resend.js"
 import { restore } from "./restore.js"
 import { serve } from "./serve.js"
@@ -23,7 +24,7 @@ import { train } from "./train.js"
 import { version } from "./version.js"
 import { withFittingColours } from "./withFittingColours.js"
 
-const root = Command.make("telemetry").pipe(
+const root = Command.make("telemetry", {}, () => Console.log(overview)).pipe(
   Command.withDescription("Receives, keeps and uses the telemetry of heat pumps."),
   Command.withSubcommands([
     serve,
@@ -55,8 +56,9 @@ const report = (cause: Cause.Cause<unknown>) => {
 }
 
 const isServing = process.argv[2] === "serve"
+const asksForHelp = process.argv.length === 3 && ["--help", "-h"].includes(process.argv[2]!)
 
-run(process.argv).pipe(
+run(asksForHelp ? process.argv.slice(0, 2) : process.argv).pipe(
   Effect.provide(
     Layer.mergeAll(
       NodeContext.layer,

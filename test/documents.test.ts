@@ -80,7 +80,10 @@ describe("documents", () => {
         new Set(words!.split(" "))
       ])
     )
-    assert.isAbove(options.size, 10)
+    const topmost = [...options.keys()].filter((name) => name.split("__").length === 2).map((name) => name.slice(11))
+    const overview = await runProgram([])
+    const named = [...overview.stdout.matchAll(/^ {2}(\w+) /gm)].map(([, name]) => name)
+    assert.sameMembers(named, topmost)
     const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
     for (const document of documents) {
       for (const code of inlineCodeOf(readDocument(document))) {

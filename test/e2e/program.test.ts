@@ -42,7 +42,7 @@ describe("telemetry", () => {
   it("explains itself with examples, and without colours for a pipe", async () => {
     const expected: ReadonlyArray<readonly [ReadonlyArray<string>, ReadonlyArray<string>]> = [
       [["--version"], [version]],
-      [[], ["COMMANDS", "serve", "status"]],
+      [[], ["  serve ", "  status ", "Example: telemetry train"]],
       [["--help"], ["Example: telemetry serve --host", "Example: telemetry status --json"]],
       [
         ["serve", "--help"],
@@ -72,10 +72,10 @@ describe("telemetry", () => {
     const onTerminal = async (environment: Environment) => {
       const { stdout } = await promisify(execFile)(
         "script",
-        ["--quiet", "--return", "--command", `"${process.execPath}" "${mainFile}" --help`, "/dev/null"],
+        ["--quiet", "--return", "--command", `"${process.execPath}" "${mainFile}" status --help`, "/dev/null"],
         { env: { PATH: process.env.PATH ?? "", TERM: "xterm-256color", ...environment } }
       )
-      assert.include(stdout, "COMMANDS")
+      assert.include(stdout, "OPTIONS")
       return stdout.includes("\u001b")
     }
     assert.deepStrictEqual([await onTerminal({}), await onTerminal({ NO_COLOR: "1" })], [true, false])

@@ -27,7 +27,7 @@ const freePort = async () => {
 }
 
 /** What makes a stranger doubt: npm's own words, Node's, ours. */
-const doubtful = /warn|deprecat|vulnerab|error:|exception|\bBUG\b|undefined|\bNaN\b|\n +at /i
+const doubtful = /\bwarn|npm error|deprecat|error:|exception|\bBUG\b|undefined|\bNaN\b|\n +at /i
 const isRunningOn = new Set(["npm ci && npm start", "npm run demo"])
 
 interface Background {
