@@ -11,7 +11,7 @@ import { mainFile, runProgram, startServer } from "./support/program.js"
 import { settingsTable } from "./support/settingsTable.js"
 
 const run = promisify(execFile)
-/** Their commands are those of a machine as root; `test/programs/compose.test.ts` and others look at what they install. */
+/** Their commands are those of a whole machine, as root and with Docker. */
 const isDeployment = (document: string) => /^docs\/deployment/.test(document)
 const isDoneElsewhere = (command: string) =>
   strangersCommands.has(command) || pipelinesCommands.has(command) || unexecuted.has(command)
