@@ -1,5 +1,5 @@
 /** `npm run demo`, with a fleet that takes a second. */
-import { spawn } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { createServer } from "node:net"
@@ -11,7 +11,15 @@ import { runProgram, startServer } from "../support/program.js"
 import { newHome, submit, testToken } from "../support/testServer.js"
 
 const directory = mkdtempSync(join(tmpdir(), "telemetry-demo-"))
-afterAll(() => rmSync(directory, { recursive: true }))
+const demos: Array<ChildProcess> = []
+// Whatever has failed, none goes on serving; its own server ends with it.
+afterAll(async () => {
+  for (const demo of demos.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null)) {
+    demo.kill("SIGTERM")
+    await once(demo, "close")
+  }
+  rmSync(directory, { recursive: true })
+})
 const demoFile = fileURLToPath(new URL("../../dist/bench/demo.js", import.meta.url))
 
 const freePort = async () => {
@@ -30,6 +38,7 @@ const startDemo = async (port: string, ...args: ReadonlyArray<string>) => {
     env: { PATH: process.env.PATH ?? "", DATA_DIR: "/nowhere", VM_WRITE_URL: "http://127.0.0.1:1" },
     cwd: directory
   })
+  demos.push(child)
   let said = ""
   const ended = once(child, "close").then(([code]): number => code)
   const serves = new Promise<void>((resolve) => {
