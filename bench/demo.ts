@@ -189,6 +189,9 @@ const demo = Command.make("demo", options, ({ dataDir, port, token, url, ...flee
   )
 )
 
+// A terminal that is closed: the server takes the signal for a wish to read its tokens again, and would stay.
+process.once("SIGHUP", () => process.kill(process.pid, "SIGTERM"))
+
 Command.run(demo, { name: "demo", version, executable: "npm run demo --" })(process.argv).pipe(
   Effect.tapError((error) => (isPrinted(error) ? Effect.void : Console.error(`error: ${sentenceOf(error) ?? error}`))),
   Effect.provide([NodeContext.layer, NodeHttpClient.layer, layerEnvironment]),

@@ -53,8 +53,8 @@ const startDemo = async (port: string, ...args: ReadonlyArray<string>) => {
   return {
     said: () => said,
     ended,
-    stop: () => {
-      child.kill("SIGINT")
+    stop: (signal: NodeJS.Signals = "SIGINT") => {
+      child.kill(signal)
       return ended
     }
   }
@@ -76,7 +76,8 @@ it("fills a store of its own, serves it again as it is, and keeps out of others"
   const beside = await startDemo(port, "--data-dir", join(directory, "beside"))
   assert.strictEqual(await beside.ended, 1)
   assert.match(beside.said(), /error: something answers at http/)
-  assert.strictEqual(await again.stop(), 0)
+  assert.strictEqual(await again.stop("SIGHUP"), 0)
+  assert.strictEqual((await runProgram(["healthcheck", "--url", `http://127.0.0.1:${port}`])).code, 4)
 
   const real = join(directory, "real")
   const server = await startServer({ DATA_DIR: real })
