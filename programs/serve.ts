@@ -10,6 +10,7 @@ import { Scraped } from "../src/http/MetricsHandlers.js"
 import { layerHttp, layerListener } from "../src/http/Server.js"
 import { Fatal } from "../src/observability/Fatal.js"
 import { Metrics } from "../src/observability/Metrics.js"
+import { layerTracing } from "../src/observability/Tracing.js"
 import { Auth } from "../src/pipeline/Auth.js"
 import { Averages } from "../src/pipeline/Averages.js"
 import { Decode } from "../src/pipeline/Decode.js"
@@ -130,7 +131,10 @@ export const serve = Command.make("serve", { host, port, dataDir }, (options) =>
       )
     )
     yield* Effect.raceFirst(server, Deferred.await(fatal)).pipe(Effect.provideService(Fatal, fatal))
-  }).pipe(Effect.onInterrupt(() => Effect.logInfo("stopped")))
+  }).pipe(
+    Effect.onInterrupt(() => Effect.logInfo("stopped")),
+    Effect.provide(layerTracing(version))
+  )
 ).pipe(
   Command.withDescription(
     "Receive and keep telemetry until stopped. Example: telemetry serve --host 0.0.0.0 --port 8000"

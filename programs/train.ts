@@ -6,6 +6,7 @@ import { checkOutput, writeOutput } from "../src/artifact/ModelOutput.js"
 import { writeModel } from "../src/artifact/RiverPickle.js"
 import { canonicalModel } from "../src/domain/ModelName.js"
 import { modelKeys } from "../src/ModelKeys.js"
+import { layerTracing } from "../src/observability/Tracing.js"
 import { SettingInvalid } from "../src/Secrets.js"
 import * as Settings from "../src/Settings.js"
 import type { Dataset } from "../src/training/Dataset.js"
@@ -247,7 +248,7 @@ export const train = Command.make(
               .map(([label, text]) => `${label.padEnd(10)}${text}`)
               .join("\n")
       )
-    }).pipe(Effect.scoped)
+    }).pipe(Effect.scoped, Effect.withSpan("train"), Effect.provide(layerTracing(version)))
 ).pipe(
   Command.withDescription(
     'Train a model of one heat pump type from the pooled data, or of all. Examples: telemetry train --model "AERO SLM" --output model.pkl; telemetry train --all --publish --every-day-at 03:00'

@@ -74,7 +74,10 @@ const targetsOf = Effect.fn("trainAll.targets")(function* (dataDir: string) {
     .map(({ model }) => model)
 }, Effect.scoped)
 
-const runOnce = Effect.fn("trainAll.runOnce")(function* (options: RunOptions, nextMs: number | undefined) {
+const runOnce = Effect.fn("trainAll.runOnce", { root: true })(function* (
+  options: RunOptions,
+  nextMs: number | undefined
+) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const directory = yield* modelDirOf(options.dataDir)

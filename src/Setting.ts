@@ -1,5 +1,6 @@
 /** How a setting is declared: read from the environment and described for the documents by one call. */
-import { Config } from "effect"
+import { Config, ConfigError, Either } from "effect"
+import { networkOf, type TrustedNetwork } from "./domain/TrustedNetwork.js"
 
 export interface Setting {
   readonly name: string
@@ -39,3 +40,18 @@ export const whole = (min: number, max: number) => (name: string) =>
   )
 export const atLeastOne = whole(1, Number.MAX_SAFE_INTEGER)
 export const atLeastZero = whole(0, Number.MAX_SAFE_INTEGER)
+
+export const trustedNetworks = (name: string): Config.Config<ReadonlyArray<TrustedNetwork>> =>
+  Config.string(name).pipe(
+    Config.mapOrFail((list) => {
+      const networks: Array<TrustedNetwork> = []
+      for (const text of list.split(",").map((text) => text.trim())) {
+        if (text === "") continue
+        const network = networkOf(text)
+        const message = `must be addresses and networks like 10.0.0.1, 172.16.0.0/12 or fd00::/8, not ${text}`
+        if (network === undefined) return Either.left(ConfigError.InvalidData([name], message))
+        networks.push(network)
+      }
+      return Either.right(networks)
+    })
+  )

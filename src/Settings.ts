@@ -1,7 +1,17 @@
 /** Every setting of every program: name, unit, default, meaning. The only reader of the environment. */
-import { Config, ConfigError, ConfigProvider, Duration, Either, Layer, LogLevel } from "effect"
-import { networkOf, type TrustedNetwork } from "./domain/TrustedNetwork.js"
-import { atLeastOne, atLeastZero, declaredSettings, type Setting, secret, setting, whole } from "./Setting.js"
+import { Config, ConfigProvider, Duration, Layer, LogLevel } from "effect"
+import type { TrustedNetwork } from "./domain/TrustedNetwork.js"
+import {
+  atLeastOne,
+  atLeastZero,
+  declaredSettings,
+  type Setting,
+  secret,
+  setting,
+  trustedNetworks,
+  whole
+} from "./Setting.js"
+import { declareTracing } from "./TracingSettings.js"
 
 /** All settings in the order of this file, for the documents. */
 export const settings: ReadonlyArray<Setting> = declaredSettings
@@ -176,21 +186,6 @@ export const quotas = Config.all({
   )
 })
 
-const trustedNetworks = (name: string): Config.Config<ReadonlyArray<TrustedNetwork>> =>
-  Config.string(name).pipe(
-    Config.mapOrFail((list) => {
-      const networks: Array<TrustedNetwork> = []
-      for (const text of list.split(",").map((text) => text.trim())) {
-        if (text === "") continue
-        const network = networkOf(text)
-        const message = `must be addresses and networks like 10.0.0.1, 172.16.0.0/12 or fd00::/8, not ${text}`
-        if (network === undefined) return Either.left(ConfigError.InvalidData([name], message))
-        networks.push(network)
-      }
-      return Either.right(networks)
-    })
-  )
-
 const noNetworks: ReadonlyArray<TrustedNetwork> = []
 export const trustedProxies = setting(
   "TRUSTED_PROXIES",
@@ -289,6 +284,9 @@ export const logFormat = setting(
   "auto (pretty on a terminal, JSON otherwise), pretty or json",
   same
 )
+
+/** Read by `Tracing`. */
+export const tracing = declareTracing()
 
 /** Where GitHub Actions takes a step's summary from; set by it, and no setting of ours. */
 export const stepSummaryFile = Config.withDefault(Config.string("GITHUB_STEP_SUMMARY"), "")

@@ -20,7 +20,8 @@ const everything = Config.all({
   trustedProxies: Settings.trustedProxies,
   connections: Settings.connections,
   logLevel: Settings.logLevel,
-  logFormat: Settings.logFormat
+  logFormat: Settings.logFormat,
+  tracing: Settings.tracing
 })
 
 const load = (environment: Readonly<Record<string, string>>) =>

@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto"
-import { HttpApi, HttpApiBuilder, type HttpApp, HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { HttpApi, HttpApiBuilder, HttpApp, HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Cause, Clock, Context, DefaultServices, Effect, Exit, Option } from "effect"
 import { Metrics } from "../observability/Metrics.js"
+import { IsTracing } from "../observability/Tracing.js"
 import { maskAddress } from "../pipeline/Mask.js"
 import { Quotas } from "../pipeline/Quotas.js"
 import { Api } from "./Api.js"
@@ -10,6 +11,7 @@ import { type Client, Clients } from "./Clients.js"
 import { lingerUntilRead } from "./NodeServer.js"
 import { answer, problem } from "./Problems.js"
 import { requestObserver } from "./RequestMetrics.js"
+import { withRequestSpan } from "./RequestSpan.js"
 
 const routes = new Map<string, Array<string>>([
   ["/openapi.json", ["GET", "HEAD"]],
@@ -138,10 +140,16 @@ export const accessLog = <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, 
     const observe = requestObserver(Context.get(fiber.currentContext, Metrics), request)
     // Now: a closed socket has no address any more.
     const client = maskAddress(clients.of(request).address)
-    const identified = Effect.map(app, (response) => HttpServerResponse.setHeader(response, "x-request-id", requestId))
-    return Effect.onExit(identified, (exit) => {
+    // What this middleware stands around has sent the answer when it ends.
+    const identified = Effect.zipRight(
+      HttpApp.appendPreResponseHandler((_request, response) =>
+        Effect.succeed(HttpServerResponse.setHeader(response, "x-request-id", requestId))
+      ),
+      app
+    )
+    const route = routeOf(request)
+    const answering = Effect.onExit(identified, (exit) => {
       const status = statusOf(exit)
-      const route = routeOf(request)
       const durationMs = clock.unsafeCurrentTimeMillis() - startMs
       observe(route, status, durationMs)
       const isProbe = status < 400 && probes.has(route)
@@ -154,4 +162,8 @@ export const accessLog = <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, 
         client
       })
     }).pipe(Effect.annotateLogs("requestId", requestId))
+    if (!Context.get(fiber.currentContext, IsTracing)) return answering
+    return probes.has(route)
+      ? Effect.withTracerEnabled(answering, false)
+      : withRequestSpan(answering, { method: request.method, route, requestId, statusOf })
   })

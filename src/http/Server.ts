@@ -11,7 +11,7 @@ export const layerHttp = HttpApiBuilder.serve(accessLog).pipe(
   Layer.provide([HttpApiSwagger.layer(), HttpApiBuilder.middlewareOpenApi()]),
   Layer.provide(layerEdge),
   Layer.provide(layerApi),
-  // Spans would carry raw addresses.
+  // Its spans would carry raw addresses; `accessLog` makes better ones.
   (layer) => HttpMiddleware.withTracerDisabledWhen(layer, () => true)
 )
 
