@@ -9,12 +9,13 @@ COPY tsconfig.json tsconfig.build.json ./
 COPY src src
 COPY programs programs
 RUN npm run build && npm prune --omit=dev
-# Never run here: types, maps, sources beside what was built of them, Effect's other module format, other systems' binaries,
-# the browser bundles of danfo and of TensorFlow, of which danfo needs the one for Node, and what stands in for OpenTelemetry's SDK.
+# Never run here: types, maps, tests, sources beside what was built of them, the module format that nobody asks for, other
+# systems' binaries, all bundles of TensorFlow but the one that danfo needs, and what stands in for OpenTelemetry's SDK.
 RUN cd node_modules \
   && find . -type f \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name '*.md' -o -name '*.markdown' \) -delete \
   && rm -rf effect/src effect/dist/dts effect/dist/cjs @effect/*/src @effect/*/dist/dts @effect/*/dist/cjs @libsql/*-musl \
-  && find @tensorflow/tfjs-node/dist -maxdepth 1 -type f ! -name 'tf-core.node.js' -delete \
+    mathjs/lib/esm mathjs/lib/browser mathjs/examples bintrees/test \
+  && find @tensorflow/tfjs-node/dist -mindepth 1 ! -name 'tf-core.node.js' -delete \
   && find @opentelemetry -mindepth 1 -maxdepth 1 ! -name api -exec rm -rf {} + \
   && find . -type d -empty -delete
 
