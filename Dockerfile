@@ -1,5 +1,5 @@
 # The exact release, so that two builds have the same base; a digest in its place would also hold the tag still.
-ARG NODE_IMAGE=docker.io/library/node:24.11.1-bookworm-slim
+ARG NODE_IMAGE=docker.io/library/node:24.21.0-bookworm-slim
 
 FROM ${NODE_IMAGE} AS build
 WORKDIR /app
