@@ -5,11 +5,11 @@ import { join } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { drained, Load, serverOn, statusOf, until } from "../support/load.js"
-import { numbersIn, payloadNames, sentBody } from "../support/payloads.js"
+import { payloadNames, samplesIn, sentBody } from "../support/payloads.js"
 import { runProgram } from "../support/program.js"
 import { hasVictoriaMetrics } from "../support/realParts.js"
 import { submit, testToken } from "../support/testServer.js"
-import { databaseOf, runningDatabase, sampleKey } from "../support/victoriaMetrics.js"
+import { databaseOf, runningDatabase } from "../support/victoriaMetrics.js"
 
 const root = mkdtempSync(join(tmpdir(), "telemetry-database-"))
 afterAll(() => rmSync(root, { recursive: true }))
@@ -32,20 +32,15 @@ describe.runIf(hasVictoriaMetrics)("serve with VictoriaMetrics", () => {
           const { body, installationId } = sentBody(name)
           assert.strictEqual((await submit(server.url, body)).status, 200)
           await drained(server)
-          const expected = new Map(
-            numbersIn(body).flatMap(({ tags, timestampMs, values }) =>
-              Object.entries(values).map(([field, value]) => [
-                sampleKey(`heatpump_metrics_${field}`, { ...tags, installation_id: installationId }, timestampMs),
-                value
-              ])
-            )
-          )
+          const expected = samplesIn(body, installationId)
           const exported = await database.samples(
             `{__name__=~"heatpump_metrics_.*",installation_id="${installationId}"}`
           )
-          assert.sameMembers([...exported.keys()], [...expected.keys()])
+          assert.strictEqual(exported.size, expected.size)
           for (const [key, value] of expected) {
-            const error = Math.abs(exported.get(key)! - value) / Math.max(1e-300, Math.abs(value))
+            const found = exported.get(key)
+            if (found === undefined) assert.fail(`not in the database: ${key}`)
+            const error = Math.abs(found - value) / Math.max(1e-300, Math.abs(value))
             largestError = Math.max(largestError, error)
           }
           samples += expected.size

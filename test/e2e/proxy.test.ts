@@ -1,14 +1,14 @@
 import { execFile, spawn } from "node:child_process"
 import { once } from "node:events"
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { request } from "node:https"
+import { request as httpRequest } from "node:http"
+import { request as httpsRequest } from "node:https"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { settings } from "../../src/Settings.js"
-import { recentPayload } from "../support/payloads.js"
+import { recordedBody, samplesIn } from "../support/payloads.js"
 import { serverProcess } from "../support/program.js"
 import { hasVictoriaMetrics, requirePart } from "../support/realParts.js"
 import { testToken } from "../support/testServer.js"
@@ -59,7 +59,7 @@ const startNginx = (collectors: ReadonlyArray<string>) =>
         .join(" ")
       writeFileSync(
         file,
-        `daemon off; user root; pid ${directory}/pid; error_log ${directory}/start.log; events {} http { ${temporary} ${site} }`
+        `daemon off; user root; pid ${directory}/pid;  error_log ${directory}/start.log; events {} http { access_log ${directory}/access.log; ${temporary} ${site} }`
       )
       const child = spawn("nginx", ["-c", file, "-p", directory], { stdio: "ignore" })
       const url = `https://127.0.0.1:${https}`
@@ -83,16 +83,18 @@ const startNginx = (collectors: ReadonlyArray<string>) =>
   )
 
 /** A POST from an address of its own, which also claims to be somebody else. */
-const post = (url: string, body: string): Promise<{ status: number | undefined; text: string }> =>
+const post = (url: string, body: Buffer, localAddress: string): Promise<{ status: number | undefined; text: string }> =>
   new Promise((resolve, reject) => {
     const headers = {
       authorization: `Bearer ${testToken}`,
       "content-type": "application/json",
+      "content-length": body.length,
       "x-forwarded-for": "198.51.100.7",
       forwarded: "for=198.51.100.7"
     }
-    const options = { method: "POST", headers, rejectUnauthorized: false, localAddress: "127.9.8.7" }
-    const sent = request(`${url}/api/v1/submit`, options, async (response) => {
+    const options = { method: "POST", headers, rejectUnauthorized: false, localAddress }
+    const send = url.startsWith("https:") ? httpsRequest : httpRequest
+    const sent = send(`${url}/api/v1/submit`, options, async (response) => {
       let text = ""
       for await (const chunk of response) text += chunk
       resolve({ status: response.statusCode, text })
@@ -101,23 +103,26 @@ const post = (url: string, body: string): Promise<{ status: number | undefined; 
     sent.end(body)
   })
 
+const temporary = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "telemetry-proxy-"))),
+  (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
+)
+
 it.scopedLive.skipIf(!hasVictoriaMetrics || !hasNginx)(
-  "docs/nginx.conf: full batches by HTTPS through two collectors into one database, with the client's masked address",
+  "docs/nginx.conf: the real client's bytes by HTTPS through two collectors into one database, with its masked address",
   () =>
     Effect.gen(function* () {
-      const database = yield* runningDatabase()
-      const collector = Effect.gen(function* () {
-        const dataDir = yield* Effect.acquireRelease(
-          Effect.sync(() => mkdtempSync(join(tmpdir(), "telemetry-proxy-"))),
-          (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
-        )
-        return yield* serverProcess({
+      // The recorded bodies keep their time for ever.
+      const database = yield* runningDatabase(["-retentionPeriod=100y"])
+      const collector = Effect.flatMap(temporary, (dataDir) =>
+        serverProcess({
           DATA_DIR: dataDir,
           VM_WRITE_URL: database.url,
           VM_SETTLE_SECONDS: "0",
+          RETENTION_DAYS: "36500",
           TRUSTED_PROXIES: "127.0.0.1"
         })
-      })
+      )
       const collectors = [yield* collector, yield* collector]
       const nginx = yield* startNginx(collectors.map(({ url }) => url))
 
@@ -127,25 +132,52 @@ it.scopedLive.skipIf(!hasVictoriaMetrics || !hasNginx)(
       assert.strictEqual(redirect.status, 308)
       assert.match(redirect.headers.get("location") ?? "", /^https:.*\/api\/v1\/submit$/)
 
-      const payload = recentPayload("flat500")
-      for (let n = 0; n < 4; n++) {
-        const body = JSON.stringify({ ...payload, installation_id: `3f2b8c1e-9a47-4d0e-8b65-27c1f0a9d4e${n}` })
-        const { status, text } = yield* Effect.promise(() => post(nginx.url, body))
-        assert.strictEqual(status, 200, text)
-        assert.include(text, '"processed":500,"rejected":0')
+      const expected = new Map<string, number>()
+      for (const name of ["flat500", "nested500"] as const) {
+        const body = recordedBody(name)
+        const { installation_id } = JSON.parse(body.toString())
+        for (const [key, value] of samplesIn(body.toString(), installation_id)) expected.set(key, value)
+        // In turn, so that each collector has it once.
+        for (const _ of collectors) {
+          const { status, text } = yield* Effect.promise(() => post(nginx.url, body, "127.9.8.7"))
+          assert.strictEqual(status, 200, text)
+          assert.include(text, '"processed":500,"rejected":0')
+          assert.include(text, '"duplicate":false')
+        }
       }
-      const isOfClient = settings.some(({ name }) => name === "TRUSTED_PROXIES")
-      for (const { log } of collectors) {
-        assert.include(log(), `"client":"127.${isOfClient ? 9 : 0}.xxx.xxx"`)
-        assert.notInclude(log(), "198.51")
-      }
-      yield* Effect.iterate(0, {
-        while: (homes) => homes < 4,
+      yield* Effect.iterate(new Map<string, number>(), {
+        while: (found: ReadonlyMap<string, number>) => found.size < expected.size,
         body: () =>
-          Effect.sleep("100 millis").pipe(
-            Effect.zipRight(Effect.promise(() => database.samples("heatpump_metrics_temp_outside"))),
-            Effect.map((samples) => new Set([...samples.keys()].map((key) => key.replace(/ \d+$/, ""))).size)
+          Effect.zipRight(
+            Effect.sleep("200 millis"),
+            Effect.promise(() => database.samples('{__name__=~"heatpump_metrics_.*"}'))
           )
-      }).pipe(Effect.timeout("20 seconds"))
+      }).pipe(
+        Effect.tap((found) =>
+          Effect.sync(() => {
+            assert.strictEqual(found.size, expected.size)
+            for (const [key, value] of expected) {
+              const error = Math.abs((found.get(key) ?? Number.NaN) - value)
+              if (!(error <= Math.abs(value) * 1e-12)) assert.fail(`${key}: ${found.get(key)}, not ${value}`)
+            }
+          })
+        ),
+        Effect.timeout("60 seconds")
+      )
+
+      // Past the proxy nobody is believed.
+      const { status } = yield* Effect.promise(() => post(collectors[0]!.url, recordedBody("flat3"), "127.5.5.5"))
+      assert.strictEqual(status, 200)
+      assert.include(collectors[0]!.log(), '"client":"127.5.xxx.xxx"')
+      for (const { log } of collectors) {
+        assert.include(log(), '"client":"127.9.xxx.xxx"')
+        assert.notMatch(log(), /198\.51|127\.9\.8|127\.5\.5/)
+      }
+      assert.deepStrictEqual(
+        ["error.log", "start.log", "access.log"]
+          .map((file) => readFileSync(join(nginx.directory, file), "utf8"))
+          .join(""),
+        ""
+      )
     })
 )

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { gunzipSync } from "node:zlib"
+import { sampleKey } from "./victoriaMetrics.js"
 
 export interface Payload {
   installation_id: string
@@ -88,3 +89,14 @@ export const numbersIn = (body: string) => {
     }
   })
 }
+
+/** The same, as a database has to hold it: value by series and time. */
+export const samplesIn = (body: string, installationId: string): ReadonlyMap<string, number> =>
+  new Map(
+    numbersIn(body).flatMap(({ tags, timestampMs, values }) =>
+      Object.entries(values).map(([field, value]) => [
+        sampleKey(`heatpump_metrics_${field}`, { ...tags, installation_id: installationId }, timestampMs),
+        value
+      ])
+    )
+  )
