@@ -1,4 +1,5 @@
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -11,10 +12,12 @@ import {
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
 import { verifyArchive } from "../../src/store/Archive.js"
 import { runProgram, serverProcess } from "../support/program.js"
+import { hasVictoriaMetrics } from "../support/realParts.js"
 import { newHome, submit } from "../support/testServer.js"
+import { runningDatabase } from "../support/victoriaMetrics.js"
 
 const directory = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "telemetry-backup-"))),
@@ -108,6 +111,73 @@ it.scopedLive("a backup under load, destruction and a restore: nothing acknowled
     assert.strictEqual(cut.code, 1)
     assert.include(cut.stderr, "cut off")
   })
+)
+
+it.scopedLive.skipIf(!hasVictoriaMetrics)(
+  "a journal: what the database had not taken, or could still lose, comes to it after the restore",
+  () =>
+    Effect.gen(function* () {
+      const root = yield* directory
+      const dataDir = join(root, "data")
+      const file = join(root, "telemetry.tar")
+      const database = yield* runningDatabase()
+      const environment = { DATA_DIR: dataDir, VM_WRITE_URL: database.url, VM_SETTLE_SECONDS: "60" }
+      const server = yield* serverProcess(environment)
+      const acknowledged: Array<string> = []
+      let isRunning = true
+      const load = Effect.promise(async () => {
+        for (let n = 0; isRunning; n++) {
+          const body = home(n)
+          if ((await submit(server.url, body)).status === 200) acknowledged.push(body.installation_id)
+        }
+      })
+      const acknowledge = (count: number) =>
+        Effect.gen(function* () {
+          while (acknowledged.length < count) yield* Effect.sleep("20 millis")
+        })
+      const [before] = yield* Effect.all(
+        [
+          Effect.gen(function* () {
+            yield* acknowledge(50)
+            // With it goes what it had in memory; what comes now waits.
+            yield* Effect.promise(() => database.stop("SIGKILL"))
+            yield* acknowledge(acknowledged.length + 50)
+            const before = [...acknowledged]
+            assert.strictEqual((yield* run(["backup", "--output", file], dataDir)).code, 0)
+            isRunning = false
+            return before
+          }),
+          load
+        ],
+        { concurrency: "unbounded" }
+      )
+      assert.isAbove(acknowledged.length, before.length)
+      yield* Effect.promise(() => server.stop("SIGKILL"))
+      rmSync(dataDir, { recursive: true })
+
+      const flipped = readFileSync(file)
+      flipped[Math.floor(flipped.length / 2)]! ^= 4
+      writeFileSync(`${file}.flipped`, flipped)
+      const refused = yield* run(["restore", "--input", `${file}.flipped`], dataDir)
+      assert.strictEqual(refused.code, 1)
+      assert.match(refused.stderr, /damaged|digest/)
+      assert.isFalse(existsSync(dataDir))
+
+      assert.strictEqual((yield* run(["restore", "--input", file], dataDir)).code, 0)
+      yield* Effect.promise(() => database.start())
+      const reborn = yield* serverProcess(environment)
+      const isDrained = Effect.promise(async () => {
+        const response = await fetch(`${reborn.url}/ready`)
+        return (await response.text()).includes('"waiting_blocks":0')
+      })
+      yield* Effect.repeat(isDrained, { until: (done) => done, schedule: Schedule.spaced("100 millis") })
+      const samples = yield* Effect.promise(() => database.samples("heatpump_metrics_temp_outside"))
+      const arrived = new Set([...samples.keys()].map((key) => /installation_id=([^,}]+)/.exec(key)![1]!))
+      assert.deepStrictEqual(
+        before.filter((installationId) => !arrived.has(installationId)),
+        []
+      )
+    })
 )
 
 it.scopedLive("homes erased since the backup stay on the list", () =>
