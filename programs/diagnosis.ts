@@ -1,11 +1,14 @@
 /** What can be wrong with an installation, each with its remedy. Nothing here changes anything. */
 import { lstatSync, statfsSync, statSync } from "node:fs"
-import { FileSystem, HttpClient, Path } from "@effect/platform"
-import { Clock, Config, Duration, Effect, Either, Option, Redacted } from "effect"
+import { FileSystem, HttpClient, HttpClientRequest, Path } from "@effect/platform"
+import { Clock, Config, Context, Duration, Effect, Either, Layer, Option, Redacted } from "effect"
 import { serverTokens } from "../src/AccessTokens.js"
 import * as Settings from "../src/Settings.js"
 import { databaseFacts } from "../src/store/DatabaseFlags.js"
+import { authorize, VictoriaMetrics } from "../src/store/VictoriaMetrics.js"
 import { victoriaMetricsUrls } from "../src/store/VictoriaMetricsUrls.js"
+import { sentenceOf } from "./ExitCode.js"
+import { layerDatabase, readCredentials } from "./store.js"
 
 export interface Finding {
   readonly check: string
@@ -76,6 +79,23 @@ const checkDirectory = Effect.fn("diagnosis.directory")(function* (dataDir: stri
       `chmod ${file === dataDir ? "0700" : "0600"} ${file}`
     )
   )
+})
+
+/** `serve` reads it, training and publishing write to it. */
+const checkModels = Effect.fn("diagnosis.models")(function* (dataDir: string, { modelDir }: Read) {
+  const check = "models"
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const directory = modelDir || path.join(dataDir, "models")
+  if (kindOf(directory) === undefined) return ok(check, `${directory} is made by the first training`)
+  const usable = yield* Effect.either(fs.access(directory, { readable: true, writable: true }))
+  return Either.isLeft(usable)
+    ? problem(
+        check,
+        `${directory} cannot be read and written`,
+        `give it to the user that runs serve and train: chown -R USER ${directory}`
+      )
+    : ok(check, `${directory} can be read and written`)
 })
 
 const checkDisk = (dataDir: string, { limits }: Read): Finding => {
@@ -155,6 +175,19 @@ const isOld = (version: string): boolean => {
   return major < oldestGoodVersion[0] || (major === oldestGoodVersion[0] && minor < oldestGoodVersion[1])
 }
 
+/** With its credentials, and where queries go: of a cluster, that is another program than the one that takes writes. */
+const askDatabase = (settings: Read["victoriaMetrics"]) =>
+  layerDatabase(settings).pipe(
+    Effect.flatMap(Layer.build),
+    Effect.flatMap((context) =>
+      Effect.flatMap(Clock.currentTimeMillis, (nowMs) =>
+        Context.get(context, VictoriaMetrics).query("vector(1)", nowMs)
+      )
+    ),
+    Effect.scoped,
+    Effect.either
+  )
+
 const checkDatabase = Effect.fn("diagnosis.database")(function* ({ limits, victoriaMetrics }: Read) {
   const check = "database"
   if (victoriaMetrics.writeUrl === "") return { findings: [ok(check, "the embedded store")], clockMs: undefined }
@@ -167,8 +200,14 @@ const checkDatabase = Effect.fn("diagnosis.database")(function* ({ limits, victo
     const { reason, setting } = urls.left
     return { findings: [problem(check, `${setting} ${reason}`, `correct ${setting}`)], clockMs: undefined }
   }
+  const credentials = yield* Effect.either(readCredentials(victoriaMetrics.username))
+  if (Either.isLeft(credentials)) {
+    const finding = sentenceOf(credentials.left) ?? "its credentials cannot be read"
+    return { findings: [problem(check, finding, "correct it; the README lists every setting")], clockMs: undefined }
+  }
   const client = yield* HttpClient.HttpClient
-  const answer = yield* client.get(urls.right.metrics).pipe(
+  const request = authorize({ urls: urls.right, ...credentials.right })(HttpClientRequest.get(urls.right.metrics))
+  const answer = yield* client.execute(request).pipe(
     Effect.flatMap((response) => Effect.map(response.text, (text) => ({ response, text }))),
     Effect.timeout("5 seconds"),
     Effect.either
@@ -180,12 +219,17 @@ const checkDatabase = Effect.fn("diagnosis.database")(function* ({ limits, victo
   const { response, text } = answer.right
   const clock = Date.parse(response.headers.date ?? "")
   const clockMs = Number.isNaN(clock) ? undefined : clock
+  const findings: Array<Finding> = []
+  const asked = yield* askDatabase(victoriaMetrics)
+  if (Either.isLeft(asked)) {
+    const remedy = "check VM_QUERY_URL, VM_USERNAME and VM_PASSWORD, or VM_BEARER_TOKEN"
+    findings.push(problem(check, asked.left.message, remedy))
+  }
   if (response.status !== 200) {
     const remedy = "let the collector read /metrics beside VM_WRITE_URL; it tells of restarts"
-    return { findings: [warning(check, `its /metrics answers ${response.status}`, remedy)], clockMs }
+    return { findings: [...findings, warning(check, `its /metrics answers ${response.status}`, remedy)], clockMs }
   }
   const { removesDuplicates, retentionDays, version } = databaseFacts(text)
-  const findings: Array<Finding> = []
   if (version !== undefined && isOld(version)) {
     findings.push(
       warning(check, `it is release ${version}`, "use 1.105 or newer: older ones leave out bad lines in silence")
@@ -224,6 +268,7 @@ export const diagnose = Effect.fn("diagnosis.diagnose")(function* (dataDir: stri
   return [
     ok("settings", "all can be read"),
     ...(yield* checkDirectory(dataDir)),
+    yield* checkModels(dataDir, read.right),
     checkDisk(dataDir, read.right),
     ...(yield* checkTokens(dataDir, read.right)),
     checkProxy(read.right),

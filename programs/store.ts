@@ -15,7 +15,7 @@ import { victoriaMetricsUrls } from "../src/store/VictoriaMetricsUrls.js"
 /** Connections for queries beside those of the drain. */
 const queryConnections = 4
 
-const readCredentials = Effect.fn("store.readCredentials")(function* (username: string) {
+export const readCredentials = Effect.fn("store.readCredentials")(function* (username: string) {
   const password = yield* readSecret(Settings.vmPassword)
   const bearer = yield* readSecret(Settings.vmBearerToken)
   if (Option.isSome(bearer) && (username !== "" || Option.isSome(password))) {

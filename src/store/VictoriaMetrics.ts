@@ -76,10 +76,12 @@ export interface VictoriaMetricsOptions {
 const queryTimeout = "5 seconds"
 const exportTimeout = "60 seconds"
 
-const authorize = (options: VictoriaMetricsOptions) => {
+export const authorize = (
+  options: Pick<VictoriaMetricsOptions, "urls" | "bearerToken" | "basicCredentials">
+): ((request: HttpClientRequest.HttpClientRequest) => HttpClientRequest.HttpClientRequest) => {
   const basic = Option.orElse(options.basicCredentials, () => Option.fromNullable(options.urls.credentials))
   if (Option.isSome(options.bearerToken)) return HttpClientRequest.bearerToken(options.bearerToken.value)
-  if (Option.isNone(basic)) return (request: HttpClientRequest.HttpClientRequest) => request
+  if (Option.isNone(basic)) return (request) => request
   const encoded = Buffer.from(Redacted.value(basic.value)).toString("base64")
   return HttpClientRequest.setHeader("authorization", `Basic ${encoded}`)
 }

@@ -77,6 +77,21 @@ it.scopedLive.skipIf(!hasVictoriaMetrics)("asks the database itself what it remo
       [/^database problem: it drops what is older than 403 days, and RETENTION_DAYS is 500/],
       yield* ills(dataDir, { VM_WRITE_URL: right.url, RETENTION_DAYS: "500" })
     )
+    illsMatching(
+      [/^database problem: .*query/],
+      yield* ills(dataDir, { VM_WRITE_URL: right.url, VM_QUERY_URL: `${right.url}/nowhere` })
+    )
+    const locked = yield* runningDatabase(["-httpAuth.username=collector", "-httpAuth.password=right"])
+    illsMatching(
+      [/^database problem: .*query.*401/],
+      yield* ills(dataDir, { VM_WRITE_URL: locked.url, VM_USERNAME: "collector", VM_PASSWORD: "wrong" })
+    )
+    const unlocked = { VM_WRITE_URL: locked.url, VM_USERNAME: "collector", VM_PASSWORD: "right" }
+    assert.deepStrictEqual(yield* ills(dataDir, unlocked), [])
+    illsMatching(
+      [/^database problem: VM_USERNAME/],
+      yield* ills(dataDir, { VM_WRITE_URL: locked.url, VM_USERNAME: "collector" })
+    )
     const wrong = yield* runningDatabase(["-dedup.minScrapeInterval=0s"])
     illsMatching([/^database warning: it keeps samples/], yield* ills(dataDir, { VM_WRITE_URL: wrong.url }))
   })
