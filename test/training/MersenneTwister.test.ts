@@ -26,6 +26,8 @@ describe("MersenneTwister", () => {
       times(10, () => doubles.random()),
       expected.first10_random
     )
+    // Drawing has filled the state anew; what was taken of it stays.
+    assert.deepStrictEqual([...words.subarray(0, 5)], expected.state_first5)
     const integers = new MersenneTwister(BigInt(seed))
     assert.deepStrictEqual(
       times(10, () => integers.nextUint32()),
@@ -44,5 +46,20 @@ describe("MersenneTwister", () => {
       times(10, () => ranging.uniform(0.15, 0.85)),
       draws["uniform_seed42_0.15_0.85"]
     )
+  })
+
+  it("chooses at the ends of the range as bisection does: never a weight of 0, never past the last", () => {
+    class Constant extends MersenneTwister {
+      constructor(private readonly value: number) {
+        super(0)
+      }
+      override random(): number {
+        return this.value
+      }
+    }
+    assert.strictEqual(new Constant(0).weightedIndex([0, 1, 2]), 1)
+    assert.strictEqual(new Constant(0.5).weightedIndex([1, 1]), 1)
+    // Rounds to all of the total.
+    assert.strictEqual(new Constant(1 - 2 ** -53).weightedIndex([Number.MIN_VALUE, 0]), 1)
   })
 })

@@ -1,0 +1,45 @@
+import { createHash } from "node:crypto"
+import { assert, describe, it } from "@effect/vitest"
+import { seededOrder, splitByInstallation } from "../../src/training/Split.js"
+
+const homes = (count: number) => Array.from({ length: count }, (_, i) => `home-${i}`)
+const digest = (seed: number, name: string) => createHash("sha256").update(`${seed}:${name}`).digest("hex")
+
+describe("splitByInstallation", () => {
+  it.each([
+    [5, 3, 1],
+    [7, 5, 1],
+    [8, 4, 2],
+    [12, 8, 2],
+    [100, 60, 20]
+  ])("of %i homes fits %i and holds back twice %i, in the order of their hashes", (count, fitted, held) => {
+    const [split, ...more] = splitByInstallation(homes(count), 42)
+    assert.deepStrictEqual(more, [])
+    assert.deepStrictEqual([split!.fit.length, split!.calibrate.length, split!.test.length], [fitted, held, held])
+    const order = [...split!.fit, ...split!.calibrate, ...split!.test]
+    assert.deepStrictEqual([...order].sort(), homes(count).sort())
+    const digests = order.map((name) => digest(42, name))
+    assert.deepStrictEqual(digests, [...digests].sort())
+  })
+
+  it("depends on the seed and the names alone", () => {
+    assert.deepStrictEqual(splitByInstallation(homes(9).reverse(), 1), splitByInstallation(homes(9), 1))
+    assert.notDeepEqual(seededOrder(homes(9), 2), seededOrder(homes(9), 1))
+  })
+
+  it("tests each of two to four homes with a model of the others, and cannot split fewer", () => {
+    for (const count of [2, 3, 4]) {
+      const splits = splitByInstallation(homes(count), 3)
+      assert.deepStrictEqual(
+        splits.map(({ test }) => test),
+        seededOrder(homes(count), 3).map((one) => [one])
+      )
+      for (const { calibrate, fit, test } of splits) {
+        assert.deepStrictEqual(calibrate, [])
+        assert.deepStrictEqual([...fit, ...test].sort(), homes(count))
+      }
+    }
+    assert.deepStrictEqual(splitByInstallation(["one"], 3), [])
+    assert.deepStrictEqual(splitByInstallation([], 3), [])
+  })
+})
