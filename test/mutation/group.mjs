@@ -10,9 +10,9 @@ export const group = (name, mutate) => ({
   // Without .venv the tests that start Python are skipped; without dist none can start a program.
   ignorePatterns: [".venv", "dist", "data", "coverage", "docs", "bench", "biome.json"],
   concurrency: 1,
-  timeoutMS: 10_000,
+  timeoutMS: 5_000,
   thresholds: { high: 85, low: 75, break: 75 },
-  reporters: ["clear-text", "html", "json"],
+  reporters: ["clear-text", "html", "json", "progress-append-only"],
   clearTextReporter: { allowColor: false, reportTests: false },
   htmlReporter: { fileName: `reports/mutation/${name}.html` },
   jsonReporter: { fileName: `reports/mutation/${name}.json` }

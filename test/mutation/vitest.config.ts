@@ -13,7 +13,9 @@ const training = [
   "MersenneTwister",
   "RankMetrics",
   "RecordJoiner",
+  "ResidualMap",
   "Split",
+  "Whitening",
   "scalers"
 ]
 const artifact = ["Envelope", "Pickle", "PickleBytes", "PythonJson"]
