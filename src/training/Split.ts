@@ -20,7 +20,7 @@ const heldBackShare = 0.2
 export const seededOrder = (names: ReadonlyArray<string>, seed: number): ReadonlyArray<string> =>
   names
     .map((name) => ({ name, hash: createHash("sha256").update(`${seed}:${name}`).digest("hex") }))
-    .sort((a, b) => (a.hash < b.hash ? -1 : a.hash > b.hash ? 1 : 0))
+    .sort((a, b) => (a.hash < b.hash ? -1 : 1))
     .map(({ name }) => name)
 
 /** One split, or as many as there are homes when there are fewer than five; none for one home (see `splitByTime`). */

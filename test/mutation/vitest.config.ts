@@ -1,33 +1,49 @@
 import Tinypool from "tinypool"
 import { defineConfig } from "vitest/config"
+import { BaseSequencer, type TestSpecification } from "vitest/node"
 
 // Stryker starts vitest once per mutant in the same process. Vitest would end its worker each time, and loading Effect anew
 // costs a second; a worker that stays needs 50 ms.
 Tinypool.prototype.recycleWorkers = async () => {}
 
-const training = [
-  "ExportLine",
-  "features",
-  "golden",
-  "HalfSpaceTrees",
-  "MersenneTwister",
-  "RankMetrics",
-  "RecordJoiner",
-  "ResidualMap",
-  "Split",
-  "Whitening",
-  "scalers"
-]
-const artifact = ["Envelope", "Pickle", "PickleBytes", "PythonJson"]
+/** Without child processes, databases and long simulations. Each mutant is tried by those that come across it, in this order. */
+const tests = [
+  "training/MersenneTwister",
+  "training/Split",
+  "training/ExportLine",
+  "training/scalers",
+  "training/RankMetrics",
+  "training/HalfSpaceTrees",
+  "training/ResidualMap",
+  "training/Whitening",
+  "training/RecordJoiner",
+  "training/features",
+  "training/golden",
+  "artifact/PythonJson",
+  "artifact/PickleBytes",
+  "artifact/Pickle",
+  "artifact/Envelope",
+  "store/VictoriaMetricsUrls",
+  "store/Erasures",
+  "store/Journal",
+  "store/BlockTable",
+  "store/ForeignFile",
+  "store/Salvage",
+  "store/Intact"
+].map((name) => `test/${name}.test.ts`)
 
-/** Tests without child processes, databases and long simulations: each mutant is tried by those that come across it. */
+class InOrder extends BaseSequencer {
+  override async sort(files: Array<TestSpecification>): Promise<Array<TestSpecification>> {
+    const place = ({ moduleId }: TestSpecification) => tests.findIndex((name) => moduleId.endsWith(name))
+    return files.toSorted((a, b) => place(a) - place(b))
+  }
+}
+
 export default defineConfig({
   test: {
-    include: [
-      ...training.map((name) => `test/training/${name}.test.ts`),
-      ...artifact.map((name) => `test/artifact/${name}.test.ts`)
-    ],
+    include: tests,
     setupFiles: ["test/mutation/noMutant.ts"],
+    sequence: { sequencer: InOrder },
     testTimeout: 60_000,
     poolOptions: { threads: { isolate: false } }
   }

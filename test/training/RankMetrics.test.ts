@@ -84,6 +84,8 @@ describe("rank metrics", () => {
     assert.isNaN(rocAuc(none, some))
     assert.isNaN(averagePrecision(some, none))
     assert.strictEqual(averagePrecision(none, some), 1)
+    // Bins above every score are empty of both.
+    assert.strictEqual(averagePrecision(Float64Array.of(3, 0, 0), Float64Array.of(0, 2, 0)), 1)
   })
 
   it("count each score in the bin from its edge on", () => {
@@ -107,8 +109,9 @@ describe("rank metrics", () => {
     const few = [Float64Array.of(0.3, 0.1, 0.3), Float64Array.of(0.2, 0.1)] as const
     assert.deepStrictEqual([...quantileEdges(...few)], [0.1, 0.2, 0.3])
     assert.deepStrictEqual([...quantileEdges(new Float64Array(0), few[1])], [0.1, 0.2])
-    const clean = many(60_000, (i) => i / 60_000)
-    const faulty = many(1_500, (i) => 2 + i / 1_500)
+    // In no order.
+    const clean = many(60_000, (i) => ((i * 7_919) % 60_000) / 60_000)
+    const faulty = many(1_500, (i) => 2 + ((i * 7) % 1_500) / 1_500)
     const edges = quantileEdges(clean, faulty)
     assert.strictEqual(edges.length, 1_024)
     for (const [k, edge] of edges.entries()) assert.approximately(edge, k < 512 ? k / 512 : 2 + (k - 512) / 512, 0.002)

@@ -1,0 +1,68 @@
+/** What a client is told while the server's own file does not do what it should. */
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { assert, it } from "@effect/vitest"
+import { Effect } from "effect"
+import Database from "libsql"
+import { accepted, baseUrl, captureLogs, layerTestServer, newHome, refused } from "../support/testServer.js"
+
+const adminToken = "an-admin-token-of-the-tests-456"
+const dataDirectory = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "telemetry-failures-"))),
+  (directory) => Effect.sync(() => rmSync(directory, { recursive: true }))
+)
+/** Another program's connection to the store's file. */
+const connection = (dataDir: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => new Database(join(dataDir, "telemetry.sqlite"))),
+    (db) => Effect.sync(() => db.close())
+  )
+const record = () => newHome([{ timestamp: Math.floor(Date.now() / 1000), temp_outside: 4.5 }])
+
+it.scopedLive("503 while another program keeps the file to itself; nothing is stored, and later all goes on", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* dataDirectory
+    const logs = captureLogs()
+    yield* Effect.gen(function* () {
+      const other = yield* connection(dataDir)
+      const body = record()
+      other.exec("BEGIN IMMEDIATE")
+      const { detail, headers, status } = yield* refused(body)
+      assert.strictEqual(status, 503)
+      assert.strictEqual(detail, "Not stored: the server cannot write now. Please retry later")
+      assert.isAbove(Number(headers.get("retry-after")), 0)
+      const failure = logs.lines.filter((line) => line.includes("the store failed to append"))
+      assert.lengthOf(failure, 1)
+      assert.include(failure[0], "database is locked")
+      other.exec("ROLLBACK")
+      assert.deepInclude(yield* accepted(body), { processed: 1, duplicate: false })
+    }).pipe(Effect.provide(layerTestServer({ DATA_DIR: dataDir }, logs.layer)))
+  })
+)
+
+it.scopedLive("an export that comes upon a damaged block is cut off, so that nobody takes it for whole", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* dataDirectory
+    const logs = captureLogs()
+    yield* Effect.gen(function* () {
+      const body = record()
+      yield* accepted(body)
+      const other = yield* connection(dataDir)
+      other.prepare("UPDATE block SET gzipped_lines = x'1f8b00'").run([])
+      const base = yield* baseUrl
+      const exporting = Effect.tryPromise(async () => {
+        const response = await fetch(`${base}/api/v1/installations/export`, {
+          method: "POST",
+          headers: { authorization: `Bearer ${adminToken}`, "content-type": "application/json" },
+          body: JSON.stringify({ installation_id: body.installation_id, format: "csv" })
+        })
+        return await response.text()
+      })
+      assert.strictEqual((yield* Effect.flip(exporting))._tag, "UnknownException")
+      const failure = logs.lines.filter((line) => line.includes("an export was cut off"))
+      assert.lengthOf(failure, 1)
+      assert.notInclude(failure[0], body.installation_id)
+    }).pipe(Effect.provide(layerTestServer({ DATA_DIR: dataDir, ADMIN_TOKEN: adminToken }, logs.layer)))
+  })
+)
