@@ -1,4 +1,4 @@
-import { createPrivateKey, randomBytes } from "node:crypto"
+import { createHmac, createPrivateKey, randomBytes } from "node:crypto"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -53,6 +53,20 @@ describe("Fernet", () => {
     for (const text of ["", "gAAAA", token.slice(0, -4), "{}"]) assert.isUndefined(fernetDecrypt(key, text))
     for (const text of ["", "change-me", `${made.encryption} `, made.encryption.slice(1), `${"A".repeat(42)}B=`]) {
       assert.isUndefined(fernetKey(text), text)
+    }
+  })
+
+  it("gives nothing for what is signed and yet no token: another version, no whole blocks", () => {
+    const signed = (bytes: Buffer) =>
+      Buffer.concat([bytes, createHmac("sha256", key.signing).update(bytes).digest()]).toString("base64url")
+    const bytes = Buffer.from(token, "base64url").subarray(0, -32)
+    assert.strictEqual(fernetDecrypt(key, signed(bytes))?.toString(), "hello")
+    for (const other of [
+      Buffer.concat([Buffer.of(0x81), bytes.subarray(1)]),
+      bytes.subarray(0, -1),
+      bytes.subarray(0, 25)
+    ]) {
+      assert.isUndefined(fernetDecrypt(key, signed(other)), `${other.length} bytes`)
     }
   })
 })

@@ -13,7 +13,7 @@ import { readPickle } from "../../src/artifact/PickleReader.js"
 import { writePickle } from "../../src/artifact/PickleWriter.js"
 
 const latin1 = (text: string) => Buffer.from(text, "latin1")
-const allowed = new Set(["a.B"])
+const allowed = new Set(["a.B", "a.c"])
 const read = (bytes: Buffer) => Either.getOrThrow(readPickle(bytes, allowed))
 const instance = (by: "NEWOBJ" | "REDUCE") => {
   const made = new PickleInstance(new PickleGlobal("a", "B"), new PickleTuple([]), by)
@@ -60,6 +60,11 @@ describe("writePickle", () => {
       list("a", "b", "b", "a", "b"),
       "](\x8c\x01aq\x01\x8c\x01bq\0h\0h\x01h\0e"
     ],
+    [
+      "two classes of one module",
+      list(new PickleGlobal("a", "B"), new PickleGlobal("a", "c")),
+      "](\x8c\x01aq\0\x8c\x01B\x93h\0\x8c\x01c\x93e"
+    ],
     ["one list twice", tuple(shared, shared), "]q\0h\0\x86"]
   ]
   it.each(cases)("%s", (_, value, body) => {
@@ -76,6 +81,9 @@ describe("writePickle", () => {
     assert.include(bytes.toString("latin1"), `${texts[256]}r\0\x01\0\0`)
     assert.include(bytes.toString("latin1"), `${texts[255]}q\xff`)
     assert.deepStrictEqual(read(bytes), value)
+    // At once larger than twice the buffer.
+    const long = "x".repeat(300_000)
+    assert.strictEqual(read(writePickle(long)), long)
   })
 })
 

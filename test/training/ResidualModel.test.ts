@@ -9,7 +9,7 @@ import { compile } from "../../src/training/Detector.js"
 import { recordsByMode } from "../../src/training/FitHomes.js"
 import { HomeReplay } from "../../src/training/HomeReplay.js"
 import { physicalRange } from "../../src/training/ModeRecords.js"
-import { residualsOf } from "../../src/training/ResidualMap.js"
+import { fitResidualMap, residualsOf } from "../../src/training/ResidualMap.js"
 import { fitResidualModel } from "../../src/training/ResidualModel.js"
 import { residualPipeline } from "../../src/training/ResidualPipeline.js"
 import { chooseSensors, trainResidual, widening } from "../../src/training/ResidualTraining.js"
@@ -92,6 +92,15 @@ describe("ResidualModel", () => {
     })
     assert.isAbove(inRange.atGlitch, 0.7)
     assert.isBelow(Math.max(...inRange.after), 0.7)
+  })
+})
+
+describe("ResidualMap", () => {
+  it("takes the median of a large fleet from a sample spread over it", () => {
+    const records = 200_000
+    const values = Float64Array.from({ length: records }, (_, i) => (i % 2 === 0 ? i / 1_000 : 1e6))
+    const large = { installationId: "large", spanDays: 1, timestampsMs: new Float64Array(records), values }
+    assert.strictEqual(fitResidualMap(["temp_heat_source_input"], [large]).mean[0], 100)
   })
 })
 
