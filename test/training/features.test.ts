@@ -6,6 +6,7 @@ import { featuresOf, scoredSensors } from "../../src/training/FeatureNames.js"
 import { featuresOfSample, loadDanfo } from "../../src/training/Features.js"
 import type { InstallationRecords } from "../../src/training/InstallationRecords.js"
 import { measurementsOf } from "../../src/training/Measurements.js"
+import { MersenneTwister } from "../../src/training/MersenneTwister.js"
 import { modesOfRecords } from "../../src/training/ModesOfRecords.js"
 import { replayFeatures } from "../../src/training/Replay.js"
 import { sampleRecords } from "../../src/training/Sampling.js"
@@ -193,6 +194,43 @@ describe("Sampling", () => {
     })
     assert.deepStrictEqual(sampleRecords(home, { share: 200, seed: 1 }), sample)
     assert.notDeepEqual(sampleRecords(home, { share: 200, seed: 2 })[0]!.timestampsMs, sample[0]!.timestampsMs)
+  })
+
+  /** FNV-1a: http://www.isthe.com/chongo/tech/comp/fnv/ */
+  const fnv = (text: string) =>
+    Number([...Buffer.from(text)].reduce((hash, byte) => ((hash ^ BigInt(byte)) * 0x1000193n) % 2n ** 32n, 0x811c9dc5n))
+
+  it("draws as seed, mode and heat pump say, and keeps beside each record what came before it", () => {
+    const status = [0, 1, 1, 1, nan, 1, 8, 1, 1, 1, 4, 1]
+    const temp = [3, nan, 5, 6, 7, nan, nan, nan, 1, 2, 3, 4]
+    const heating = [1, 2, 3, 5, 7, 8, 9, 11]
+    for (const heatpumpId of [undefined, "hp-1"]) {
+      const records = { ...recordsOf({ [statusSensor]: status, temp }), heatpumpId }
+      const random = new MersenneTwister(fnv(`7 heating home ${heatpumpId ?? ""}`))
+      const rows = [0, 2, 5].map((from, k) => heating[from + Math.floor(random.random() * ([2, 5, 8][k]! - from))]!)
+      const [sampled, cooling, water] = sampleRecords(records, { share: 3, seed: 7 })
+      assert.deepStrictEqual(
+        [...sampled!.timestampsMs],
+        rows.map((row) => startMs + row * 60_000)
+      )
+      assert.deepStrictEqual(
+        [...sampled!.previousMs],
+        rows.map((row) => startMs + (row - 1) * 60_000)
+      )
+      assert.deepStrictEqual([...sampled!.columns.keys()], ["temp"])
+      const column = sampled!.columns.get("temp")!
+      assert.deepStrictEqual(
+        [...column.values],
+        rows.map((row) => temp[row]!)
+      )
+      assert.deepStrictEqual(
+        [...column.previous],
+        rows.map((row) => temp.slice(0, row).findLast((value) => !Number.isNaN(value))!)
+      )
+      assert.deepStrictEqual([cooling!.timestampsMs.length, water!.timestampsMs.length], [0, 1])
+    }
+    const first = sampleRecords(recordsOf({ [statusSensor]: [1], temp: [nan] }), { share: 3, seed: 7 })[0]!
+    assert.deepStrictEqual([first.previousMs[0], first.columns.get("temp")!.previous[0]], [nan, nan])
   })
 })
 
