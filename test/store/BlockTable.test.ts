@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Layer, Option, Schedule, type Scope } from "effect"
 import Database from "libsql"
+import type { Block } from "../../src/domain/Block.js"
 import { Fatal } from "../../src/observability/Fatal.js"
 import { type BlockTable, openBlockTable } from "../../src/store/BlockTable.js"
 import { Damaged } from "../../src/store/Sqlite.js"
@@ -150,6 +151,25 @@ describe("the table of blocks", () => {
         assert.strictEqual(yield* table.change("give", () => 5), 5)
       })
     )
+  )
+
+  it.live("takes a duplicate for contact, and keeps which heat pump a block is of", () =>
+    Effect.gen(function* () {
+      const [one, two, three] = yield* Effect.promise(() => blocks)
+      const { clock, jumpTo } = makeJumpingClock(nowMs)
+      yield* withTable(freshFile(), ({ table }) =>
+        Effect.gen(function* () {
+          const heatpumps = [{ ...one!, heatpumpId: "hp-1" }, { ...two!, heatpumpId: undefined }, three!]
+          assert.deepStrictEqual(yield* table.append(heatpumps), ["stored", "stored", "stored"])
+          const ids = yield* table.change("look", (db) => db.prepare("SELECT heatpump_id AS id FROM block").all())
+          assert.deepStrictEqual(ids, [{ id: "hp-1" }, { id: null }, { id: null }])
+          yield* jumpTo(nowMs + 5_000)
+          assert.deepStrictEqual(yield* table.append([one!]), ["duplicate"])
+          const contact = (block: Block) => Effect.map(table.lastContactMs(block.installationId), Option.getOrUndefined)
+          assert.deepStrictEqual([yield* contact(one!), yield* contact(two!)], [nowMs + 5_000, nowMs])
+        })
+      ).pipe(Effect.withClock(clock))
+    })
   )
 
   it.live("tends to itself again after a failure", () =>

@@ -23,6 +23,7 @@ describe("where VictoriaMetrics is", () => {
   for (const given of [
     "",
     "/",
+    "//",
     "/write",
     "/api/v2/write",
     "/influx/write",
@@ -68,13 +69,26 @@ describe("where VictoriaMetrics is", () => {
     assert.deepStrictEqual({ ...urls, credentials: undefined }, node("http://vm:8428"))
   })
 
-  it("refuses what cannot work, and says which setting", () => {
-    assert.strictEqual(refusalOf("vm:8428").setting, "VM_WRITE_URL")
-    assert.strictEqual(refusalOf("ftp://vm").setting, "VM_WRITE_URL")
-    assert.match(refusalOf("http://vm/?db=x").reason, /query/)
-    assert.strictEqual(refusalOf("http://vm", { export: "no URL" }).setting, "VM_EXPORT_URL")
-    const cluster = refusalOf("http://vminsert:8480/insert/0/influx")
-    assert.strictEqual(cluster.setting, "VM_QUERY_URL")
-    assert.match(cluster.reason, /vmselect/)
+  it("refuses what cannot work, and says which setting and why", () => {
+    const refusals: ReadonlyArray<readonly [string, Partial<GivenUrls>, string, RegExp]> = [
+      ["vm", {}, "VM_WRITE_URL", /^is not a URL, like http:\/\/victoriametrics:8428$/],
+      ["vm:8428", {}, "VM_WRITE_URL", /^must begin with http:\/\/ or https:\/\/$/],
+      ["ftp://vm", {}, "VM_WRITE_URL", /^must begin/],
+      ["http://vm/?db=x", {}, "VM_WRITE_URL", /^must not have a query or a fragment$/],
+      ["http://vm/#x", {}, "VM_WRITE_URL", /^must not have a query or a fragment$/],
+      ["http://vm", { query: "no URL" }, "VM_QUERY_URL", /^is not a URL/],
+      ["http://vm", { export: "no URL" }, "VM_EXPORT_URL", /^is not a URL/],
+      [
+        "http://vminsert:8480/insert/0/influx",
+        {},
+        "VM_QUERY_URL",
+        /^is needed beside the VM_WRITE_URL of a cluster.*vmselect/
+      ]
+    ]
+    for (const [write, others, setting, reason] of refusals) {
+      const refusal = refusalOf(write, others)
+      assert.strictEqual(refusal.setting, setting)
+      assert.match(refusal.reason, reason)
+    }
   })
 })
