@@ -1,55 +1,45 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
-import { anyBody, bodiesNowMs, change, changed, orderlyBody } from "../support/bodies.js"
-import { plainly, shortly } from "../support/bothWays.js"
+import { FieldNames } from "../../src/pipeline/FieldNames.js"
+import { bodiesNowMs, orderlyBody } from "../support/bodies.js"
+import { decoded, kindsOfBodies, plainly, shareTaken, takesShortWay } from "../support/bothWays.js"
 import { type PayloadName, payloadNames, recentPayload, sentBody } from "../support/payloads.js"
 
-/** Both ways agree on a body, or the short one leaves it; whether it took it. */
-const agree = (body: Buffer, nowMs = bodiesNowMs): boolean => {
-  const short = shortly(body, nowMs)
-  if (short !== undefined) assert.deepStrictEqual(short, plainly(body, nowMs), body.toString("latin1"))
-  return short !== undefined
-}
-
 /** As clients of other languages and habits would write a real body. */
-const rewritten: ReadonlyArray<(name: PayloadName) => string> = [
-  (name) => sentBody(name).body,
-  (name) => JSON.stringify(recentPayload(name)),
-  (name) => JSON.stringify(recentPayload(name), null, "\t"),
-  (name) => {
+const rewritten: Readonly<Record<string, (name: PayloadName) => string>> = {
+  "as sent": (name) => sentBody(name).body,
+  compact: (name) => JSON.stringify(recentPayload(name)),
+  indented: (name) => JSON.stringify(recentPayload(name), null, "\t"),
+  "records first": (name) => {
     const { data, ...envelope } = recentPayload(name)
     return JSON.stringify({ data, ...envelope })
   }
-]
+}
 
 describe("the short way", () => {
   it.each(payloadNames)("is taken by the real body %s, however it is written", (name) => {
-    for (const write of rewritten) assert.isTrue(agree(Buffer.from(write(name)), Date.now()))
+    for (const [how, write] of Object.entries(rewritten)) {
+      assert.isTrue(takesShortWay(Buffer.from(write(name)), Date.now()), how)
+    }
   })
 
-  it("comes to what the plain way comes to, or to nothing", () => {
-    let taken = 0
-    fc.assert(
-      fc.property(orderlyBody, (body) => {
-        if (agree(body)) taken++
-      }),
-      { numRuns: 4_000 }
-    )
-    assert.isAbove(taken, 1_000)
-    fc.assert(
-      fc.property(anyBody, (body) => {
-        agree(body)
-      }),
-      { numRuns: 3_000 }
-    )
-  })
+  it.each(["orderly", "any", "damaged", "real"] as const)(
+    "comes to what the plain way comes to, or leaves it: %s bodies",
+    (kind) => {
+      assert.isAbove(shareTaken(kind, kind === "real" ? 400 : 2_500), kindsOfBodies[kind].taken)
+    }
+  )
 
-  it("does so for bodies with damaged bytes", () => {
+  it("uses up a home's allowance of field names as the plain way does", () => {
     fc.assert(
-      fc.property(orderlyBody, fc.array(change, { minLength: 1, maxLength: 3 }), (body, changes) => {
-        agree(changed(body, changes))
+      fc.property(fc.array(orderlyBody, { minLength: 2, maxLength: 8 }), fc.nat(6), (bodies, allowed) => {
+        const [ours, plain] = [new FieldNames(allowed, 10), new FieldNames(allowed, 10)]
+        for (const body of bodies) {
+          assert.deepStrictEqual(decoded(body, bodiesNowMs, ours), plainly(body, bodiesNowMs, plain))
+          assert.deepStrictEqual(ours.total, plain.total)
+        }
       }),
-      { numRuns: 5_000 }
+      { numRuns: 300 }
     )
   })
 })
