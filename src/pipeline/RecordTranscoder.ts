@@ -23,6 +23,9 @@ import { SlotReader } from "./SlotReader.js"
 import { type SlotGroup, Slots, slotKind } from "./Slots.js"
 import { Verdicts } from "./Verdicts.js"
 
+/** With more than this, and a new one for every second record, the plain way is quicker. */
+const fewLayouts = 16
+
 /** Shorter copies are quicker in words than by a call. */
 const longCopyBytes = 128
 
@@ -54,6 +57,7 @@ export class RecordTranscoder {
   private readonly reader: SlotReader
   private readonly layouts: LayoutReader
   private readonly size: number
+  private layoutsRead = 0
   /** Where the previous record begins, and its field sets. */
   private previousStart = -1
   private previousSets = 0
@@ -94,7 +98,7 @@ export class RecordTranscoder {
     if (end < 0) {
       fieldSets.length = setsStart
       reader.drops.length = 0
-      end = this.layouts.read(start)
+      end = this.readNewLayout(start)
     }
     if (end < 0 || !this.addReadings()) return -1
     for (const name of reader.drops) verdicts.report(this.records, "value_out_of_range", name)
@@ -104,6 +108,14 @@ export class RecordTranscoder {
     this.previousSets = setsStart
     this.records++
     return end
+  }
+
+  private readNewLayout(start: number): number {
+    this.layoutsRead++
+    if (this.layoutsRead > fewLayouts && this.layoutsRead * 2 > this.records) return -1
+    // No home may have so many, and the plain way is quick to refuse them.
+    if (this.reader.unknown.size > maxFieldsPerReading) return -1
+    return this.layouts.read(start)
   }
 
   private readSameLayout(start: number): number {

@@ -18,9 +18,9 @@ import { timestampVerdict } from "./Records.js"
 import { type Slots, slotKind } from "./Slots.js"
 
 const maxExactDigits = 15
-/** More digits than this, with their point, do not fit into 32 bits. */
+/** So many digits, or with a point one less, always fit into 32 bits. */
 const maxShortDigits = 9
-const powersOfTen = Float64Array.from({ length: maxExactDigits + 1 }, (_, exponent) => 10 ** exponent)
+const powersOfTen = Float64Array.from({ length: maxExactDigits + 1 }, (_, exponent) => Number(`1e${exponent}`))
 
 const letterE = 0x65
 const plus = 0x2b

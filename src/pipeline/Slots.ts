@@ -1,6 +1,6 @@
 import type { Field } from "./Field.js"
 
-/** What the token of a slot is for. */
+/** What the token of a slot is for. Those below `ignored` hold samples. */
 export const slotKind = {
   /** A field's value; text and null are no sample. */
   direct: 0,

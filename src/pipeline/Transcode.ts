@@ -21,7 +21,7 @@ const endOfScalar = (bytes: Buffer, start: number): number => {
   return at === start ? -1 : at
 }
 
-/** The body without its records, as JSON, once the transcoder has read those; undefined when either is unusual. */
+/** Has the transcoder read the records, and decodes what stands around them; nothing when either is unusual. */
 const envelopeOf = (body: Buffer, transcoder: RecordTranscoder): Option.Option<Envelope> => {
   const cursor = new JsonCursor(body)
   const names = new Set<string>()

@@ -226,20 +226,40 @@ export const anyBody = bodyOf({ tokens: anyToken, odd: 1 })
 
 export interface Change {
   readonly at: number
-  readonly kind: "flip" | "set" | "insert" | "delete" | "repeat" | "cut"
+  /** `digit` replaces the next digit, which often leaves a body that can be read. */
+  readonly kind: "digit" | "flip" | "set" | "insert" | "delete" | "repeat" | "cut"
   readonly byte: number
 }
 
+const digitBytes = [...Buffer.from("0123456789")]
 const bytesThatMatter = [...Buffer.from('{}[],:" \n\\0123456789-+.eEtfnaNI_x'), 0x00, 0x1f, 0x7f, 0x80, 0xc3, 0xff]
-export const change: fc.Arbitrary<Change> = fc.record({
-  at: fc.noBias(fc.nat(999_999)).map((n) => n / 1e6),
-  kind: fc.constantFrom("flip", "set", "set", "set", "insert", "insert", "delete", "delete", "repeat", "cut"),
-  byte: fc.oneof(
-    fc.constantFrom(...bytesThatMatter),
-    fc.constantFrom(...Buffer.from("0123456789")),
-    fc.noBias(fc.nat(255))
+const share = fc.noBias(fc.nat(999_999)).map((n) => n / 1e6)
+const change: fc.Arbitrary<Change> = fc.oneof(
+  often(3, fc.record({ at: share, kind: fc.constant("digit" as const), byte: fc.constantFrom(...digitBytes) })),
+  often(
+    1,
+    fc.record({
+      at: share,
+      kind: fc.constantFrom<Array<Change["kind"]>>(
+        "flip",
+        "set",
+        "set",
+        "digit",
+        "insert",
+        "insert",
+        "delete",
+        "delete",
+        "repeat",
+        "cut"
+      ),
+      byte: fc.oneof(fc.constantFrom(...bytesThatMatter), fc.noBias(fc.nat(255)))
+    })
   )
-})
+)
+
+export const changes = fc.array(change, { minLength: 1, maxLength: 3 })
+
+const isDigit = (byte: number) => digitBytes.includes(byte)
 
 export const changed = (body: Buffer, changes: ReadonlyArray<Change>): Buffer => {
   let bytes = Buffer.from(body)
@@ -247,7 +267,8 @@ export const changed = (body: Buffer, changes: ReadonlyArray<Change>): Buffer =>
     const at = Math.floor(share * bytes.length)
     const before = bytes.subarray(0, at)
     const after = bytes.subarray(at)
-    if (kind === "flip") bytes[at] = (bytes[at] ?? 0) ^ (1 << (byte & 7))
+    if (kind === "digit") bytes[at + Math.max(0, after.findIndex(isDigit))] = byte
+    else if (kind === "flip") bytes[at] = (bytes[at] ?? 0) ^ (1 << (byte & 7))
     else if (kind === "set") bytes[at] = byte
     else if (kind === "insert") bytes = Buffer.concat([before, Buffer.of(byte), after])
     else if (kind === "delete") bytes = Buffer.concat([before, after.subarray(1 + (byte & 7))])
