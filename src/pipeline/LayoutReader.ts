@@ -114,7 +114,7 @@ export class LayoutReader {
     slots.names.push(name)
     slots.fields.push(undefined)
     slots.gaps[slot] = cursor.at - this.gapStart
-    const end = this.reader.read(slot, cursor.at)
+    const end = this.reader.read(slot, cursor.at, 0)
     if (end < 0) return false
     cursor.at = end
     this.gapStart = end

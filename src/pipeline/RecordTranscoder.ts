@@ -120,7 +120,7 @@ export class RecordTranscoder {
 
   private readSameLayout(start: number): number {
     const { fieldSets, reader, size, slots } = this
-    const { dropped, gaps, groups, kinds, lengths, written } = slots
+    const { dropped, gaps, groups, kinds, lengths, nameLengths, written } = slots
     const { view } = reader
     let at = start
     let previous = this.previousStart
@@ -146,8 +146,10 @@ export class RecordTranscoder {
           at += length
         } else {
           if (kinds[slot] === slotKind.constant) return -1
-          if (sets > unchanged) this.copySets(unchanged, sets)
-          at = reader.read(slot, at)
+          // Of a field that changes, the name stays.
+          const named = before > 0 ? nameLengths[slot]! : 0
+          if (sets + named > unchanged) this.copySets(unchanged, sets + named)
+          at = reader.read(slot, at, named)
           if (at < 0) return -1
           if (written[slot]! > 0) samples++
           unchanged = sets + before

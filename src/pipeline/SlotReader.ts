@@ -58,28 +58,31 @@ export class SlotReader {
     this.fieldSets.reserve(this.previousBytes + this.bytes.length - at + spareBytes)
   }
 
-  /** Reads a slot's token, which begins at `start`, and gives the position behind it; -1 when the slot cannot hold it. */
-  read(slot: number, start: number): number {
+  /**
+   * Reads a slot's token, which begins at `start`, and gives the position behind it; -1 when the slot cannot hold it.
+   *
+   * @param named the bytes of its name when that is already written, otherwise 0
+   */
+  read(slot: number, start: number, named: number): number {
     const { bytes, slots } = this
     const byte = bytes[start]!
-    if (byte === minus || (byte >= zero && byte <= nine)) return this.readNumber(slot, start)
+    if (byte === minus || (byte >= zero && byte <= nine)) return this.readNumber(slot, start, named)
     const kind = slots.kinds[slot]!
     if (kind === slotKind.timestamp) return -1
-    slots.written[slot] = 0
-    slots.dropped[slot] = 0
+    this.setNothing(slot, named)
     let end: number
     if (byte === quote) end = kind === slotKind.wrapped ? -1 : endOfString(bytes, start)
     else if (byte === nullWord[0]) end = endOfWord(bytes, start, nullWord)
     else {
       const isTrue = byte === trueWord[0]
       end = endOfWord(bytes, start, isTrue ? trueWord : falseWord)
-      if (end >= 0 && kind < slotKind.ignored) this.writeText(slot, isTrue ? 1 : 0)
+      if (end >= 0 && kind < slotKind.ignored) this.writeText(slot, isTrue ? 1 : 0, 0)
     }
     slots.lengths[slot] = end - start
     return end
   }
 
-  private readNumber(slot: number, start: number): number {
+  private readNumber(slot: number, start: number, named: number): number {
     const { bytes } = this
     let at = start
     let byte = bytes[at]!
@@ -110,14 +113,14 @@ export class SlotReader {
       decimals = at - fraction
     }
     const isLong = at - first > (decimals > 0 ? maxExactDigits + 1 : maxExactDigits)
-    if (isLong || (byte | 0x20) === letterE) return this.readLongNumber(slot, start, at)
+    if (isLong || (byte | 0x20) === letterE) return this.readLongNumber(slot, start, at, named)
     if (at - first > maxShortDigits) mantissa = this.mantissaOf(first, at)
     const magnitude = mantissa / powersOfTen[decimals]!
-    if (magnitude < 1e-6 && mantissa !== 0) return this.readLongNumber(slot, start, at)
+    if (magnitude < 1e-6 && mantissa !== 0) return this.readLongNumber(slot, start, at, named)
     const value = isNegative ? -magnitude : magnitude
     this.slots.lengths[slot] = at - start
     if (this.slots.kinds[slot]! >= slotKind.ignored) return this.isRead(slot, value) ? at : -1
-    if (this.isAccepted(slot, value)) this.writeToken(slot, start, mantissa === 0 ? start : end)
+    if (this.isAccepted(slot, value, named)) this.writeToken(slot, start, mantissa === 0 ? start : end, named)
     return at
   }
 
@@ -131,7 +134,7 @@ export class SlotReader {
     return mantissa
   }
 
-  private readLongNumber(slot: number, start: number, mantissaEnd: number): number {
+  private readLongNumber(slot: number, start: number, mantissaEnd: number, named: number): number {
     const { bytes, slots } = this
     let at = mantissaEnd
     if ((bytes[at]! | 0x20) === letterE) {
@@ -144,14 +147,13 @@ export class SlotReader {
     slots.lengths[slot] = at - start
     if (slots.kinds[slot]! >= slotKind.ignored) return this.isRead(slot, value) ? at : -1
     this.makeRoom(at)
-    this.writeText(slot, value)
+    this.writeText(slot, value, named)
     return at
   }
 
   /** A number that becomes no sample; false when it is a timestamp that refuses the record. */
   private isRead(slot: number, value: number): boolean {
-    this.slots.written[slot] = 0
-    this.slots.dropped[slot] = 0
+    this.setNothing(slot, 0)
     if (this.slots.kinds[slot] !== slotKind.timestamp) return true
     const timestampMs = timestampVerdict(value, this.nowMs, this.retentionMs)
     if (typeof timestampMs !== "number") return false
@@ -160,11 +162,11 @@ export class SlotReader {
   }
 
   /** A value whose token is not its text. */
-  private writeText(slot: number, value: number): void {
-    if (!this.isAccepted(slot, value)) return
+  private writeText(slot: number, value: number, named: number): void {
+    if (!this.isAccepted(slot, value, named)) return
     const { fieldSets } = this
-    const start = fieldSets.length
-    let at = this.writeName(slot)
+    const start = fieldSets.length - named
+    let at = named === 0 ? this.writeName(slot) : fieldSets.length
     const text = String(value + 0)
     for (let i = 0; i < text.length; i++) fieldSets.bytes[at++] = text.charCodeAt(i)
     fieldSets.bytes[at++] = comma
@@ -173,10 +175,11 @@ export class SlotReader {
   }
 
   /** A value whose token up to `end` is its text; an empty one means 0. */
-  private writeToken(slot: number, start: number, end: number): void {
+  private writeToken(slot: number, start: number, end: number, named: number): void {
     const { bytes, fieldSets, view } = this
     const to = fieldSets.bytes
-    let at = this.writeName(slot)
+    const from = fieldSets.length - named
+    let at = named === 0 ? this.writeName(slot) : fieldSets.length
     if (end === start) to[at++] = zero
     else if (end - start <= 8 && start + 8 <= bytes.length) {
       fieldSets.view.setInt32(at, view.getInt32(start, true), true)
@@ -184,7 +187,7 @@ export class SlotReader {
       at += end - start
     } else for (let i = start; i < end; i++) to[at++] = bytes[i]!
     to[at++] = comma
-    this.slots.written[slot] = at - fieldSets.length
+    this.slots.written[slot] = at - from
     fieldSets.length = at
   }
 
@@ -196,15 +199,22 @@ export class SlotReader {
     return length + key.length
   }
 
-  private isAccepted(slot: number, value: number): boolean {
+  /** The slot has no part in the field set, where its name may stand already. */
+  private setNothing(slot: number, named: number): void {
+    this.fieldSets.length -= named
+    this.slots.written[slot] = 0
+    this.slots.dropped[slot] = 0
+  }
+
+  private isAccepted(slot: number, value: number, named: number): boolean {
     const { slots } = this
     const field = slots.fields[slot] ?? this.fieldOf(slot)
     if (isWithinBounds(field, value)) {
       slots.dropped[slot] = 0
       return true
     }
+    this.setNothing(slot, named)
     slots.dropped[slot] = 1
-    slots.written[slot] = 0
     this.drops.push(field.name)
     return false
   }
@@ -217,6 +227,7 @@ export class SlotReader {
       this.unknown.set(name, field)
     }
     this.slots.fields[slot] = field
+    this.slots.nameLengths[slot] = field.key.length
     return field
   }
 }

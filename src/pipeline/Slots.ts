@@ -40,6 +40,8 @@ export class Slots {
   readonly lengths = new Int32Array(maxSlots)
   /** Bytes of the token's part in the field set, `name=value,`; 0 when it has none. */
   readonly written = new Int32Array(maxSlots)
+  /** Of that, the bytes of `name=`; known once the slot has held a value. */
+  readonly nameLengths = new Int32Array(maxSlots)
   /** 1 when the token is a value out of its bounds. */
   readonly dropped = new Uint8Array(maxSlots)
   readonly kinds = new Uint8Array(maxSlots)
