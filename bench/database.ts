@@ -7,7 +7,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout } from "node:timers/promises"
 import { Effect } from "effect"
-import { makeBufferPool } from "../src/pipeline/ByteBuffer.js"
+import { ByteBuffer, makeBufferPool } from "../src/pipeline/ByteBuffer.js"
 import { submissionOf } from "../src/pipeline/Decode.js"
 import { writeLines } from "../src/pipeline/Encode.js"
 import { hasVictoriaMetrics } from "../test/support/realParts.js"
@@ -35,7 +35,7 @@ const asHome = (template: Buffer, number: number): Buffer => {
 /** The lines that the collector makes of a body. */
 const linesOf = (body: Buffer): Promise<Buffer> =>
   Effect.gen(function* () {
-    const submission = yield* submissionOf(JSON.parse(body.toString()), Date.now(), yearMs)
+    const submission = yield* submissionOf(JSON.parse(body.toString()), Date.now(), yearMs, new ByteBuffer())
     return yield* makeBufferPool()((buffer) =>
       Effect.sync(() => {
         writeLines(buffer, submission, 0)

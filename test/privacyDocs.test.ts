@@ -12,7 +12,9 @@ import { recentPayload } from "./support/payloads.js"
 
 /** The tags that a real client's nested batch is really stored with. */
 const storedTags = () => {
-  const submission = Effect.runSync(submissionOf(recentPayload("nested3"), Date.now(), 365 * 86_400_000))
+  const submission = Effect.runSync(
+    submissionOf(recentPayload("nested3"), Date.now(), 365 * 86_400_000, new ByteBuffer())
+  )
   const buffer = new ByteBuffer()
   submission.sources.forEach((_, i) => {
     writeLines(buffer, submission, i)

@@ -14,16 +14,6 @@ export const Envelope = Schema.Struct({
 })
 export type Envelope = typeof Envelope.Type
 
-/** One column of a reading: a name that is safe in line protocol, and what Decode checks its values against. */
-export interface Field {
-  readonly name: string
-  /** `name=` in ASCII. */
-  readonly key: Uint8Array
-  readonly min: number
-  readonly max: number
-  readonly absent: ReadonlyArray<number>
-}
-
 /** Where a reading comes from: the home as a whole, or one heat pump of it. Becomes the tags of its series. */
 export interface Source {
   readonly model: ModelName
@@ -31,12 +21,14 @@ export interface Source {
   readonly heatpump?: { readonly id: string; readonly manufacturer: string }
 }
 
-/** The accepted samples of one source at one time; `values[i]` belongs to `fields[i]`, all finite. */
+/** The accepted samples of one source at one time: the bytes from `start` to before `end` of `fieldSets`. */
 export interface Reading {
   readonly source: number
   readonly timestampMs: number
-  readonly fields: ReadonlyArray<Field>
-  readonly values: ReadonlyArray<number>
+  /** At least one. */
+  readonly samples: number
+  readonly start: number
+  readonly end: number
 }
 
 /** Those of the words below that reject a record. */
@@ -73,6 +65,11 @@ export interface Submission {
   readonly version: string
   readonly sources: ReadonlyArray<Source>
   readonly readings: ReadonlyArray<Reading>
+  /**
+   * What the readings hold, as line protocol's field sets (`name=1,other=2.5`): distinct names that need no escaping, finite
+   * numbers in the shortest form that reads back as exactly themselves. Borrowed: valid as long as the submission's use.
+   */
+  readonly fieldSets: Buffer
   /** `processed + rejected` = records sent. */
   readonly processed: number
   readonly rejected: number

@@ -3,10 +3,13 @@ import { Effect } from "effect"
 /** A buffer that grows and is used again: a fresh megabyte costs more in page faults than filling it does. */
 export class ByteBuffer {
   bytes: Buffer
+  /** On the whole of `bytes`. */
+  view: DataView
   length = 0
 
   constructor(bytes = initialBytes) {
     this.bytes = Buffer.allocUnsafeSlow(bytes)
+    this.view = viewOf(this.bytes)
   }
 
   clear(): void {
@@ -30,8 +33,11 @@ export class ByteBuffer {
     const larger = Buffer.allocUnsafeSlow(Math.max(this.bytes.length * 2, needed))
     this.bytes.copy(larger, 0, 0, this.length)
     this.bytes = larger
+    this.view = viewOf(larger)
   }
 }
+
+export const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
 
 const initialBytes = 1024 * 1024
 /** Buffers that grew beyond this for one giant body are not kept. */

@@ -10,11 +10,12 @@ import {
   isCompressed,
   readBody
 } from "./Body.js"
-import { makeBufferPool } from "./ByteBuffer.js"
+import { type ByteBuffer, makeBufferPool } from "./ByteBuffer.js"
 import { FieldNames } from "./FieldNames.js"
 import { type NotJson, parseJson } from "./Json.js"
 import { decodeRecords } from "./Records.js"
 import { isTooDense } from "./Structure.js"
+import { transcode } from "./Transcode.js"
 
 /** JSON, but not a submission. `detail` names keys and expectations, never values. */
 export class EnvelopeMismatch extends Data.TaggedError("EnvelopeMismatch")<{ readonly detail: string }> {}
@@ -73,31 +74,55 @@ const mismatchOf = (error: ParseResult.ParseError): EnvelopeMismatch => {
   return new EnvelopeMismatch({ detail: `The submission is not valid: ${sentences.join("; ")}` })
 }
 
-const tooDense = () => new BodyTooLarge({ detail: "The body holds more objects and arrays than records could need" })
+const tooDense = new BodyTooLarge({ detail: "The body holds more objects and arrays than records could need" })
 
 const decodeEnvelope = Schema.decodeUnknown(Envelope, { errors: "all" })
 
-/** A parsed body → submission: the envelope by Schema, the records by their loop. */
+/**
+ * A parsed body → submission: the envelope by Schema, the records by their loop.
+ *
+ * @param fieldSets is cleared, and lent to the submission
+ */
 export const submissionOf = Effect.fn("Decode.submissionOf")(function* (
   json: unknown,
   nowMs: number,
   retentionMs: number,
+  fieldSets: ByteBuffer,
   names?: FieldNames
 ) {
   const envelope = yield* Effect.mapError(decodeEnvelope(json), mismatchOf)
   const model = canonicalModel(envelope.heatpump_model ?? "")
+  fieldSets.clear()
   const submission: Submission = {
     installationId: envelope.installation_id,
     version: envelope.version ?? "unknown",
-    ...decodeRecords(envelope.data, model, nowMs, retentionMs, names?.allowanceOf(envelope.installation_id))
+    ...decodeRecords(envelope.data, model, nowMs, retentionMs, fieldSets, names?.allowanceOf(envelope.installation_id))
   }
   return submission
+})
+
+/** A body → submission: the short way when it has the usual shape, else the plain one. Both come to the same. */
+export const decodeBody = Effect.fn("Decode.decodeBody")(function* (
+  body: Buffer,
+  nowMs: number,
+  retentionMs: number,
+  fieldSets: ByteBuffer,
+  names?: FieldNames
+) {
+  const submission = transcode(body, nowMs, retentionMs, fieldSets, names)
+  return submission ?? (yield* submissionOf(yield* parseJson(body), nowMs, retentionMs, fieldSets, names))
 })
 
 /** Second stage: the bytes of a request → a submission whose every sample is fit to be stored. */
 export class Decode extends Context.Tag("telemetry/pipeline/Decode")<
   Decode,
-  { readonly submission: (request: BodySource) => Effect.Effect<Submission, DecodeError> }
+  {
+    /** Its field sets are lent to `use`: only the counts and verdicts may be looked at later. */
+    readonly withSubmission: <A, E, R>(
+      request: BodySource,
+      use: (submission: Submission) => Effect.Effect<A, E, R>
+    ) => Effect.Effect<A, E | DecodeError, R>
+  }
 >() {
   static readonly layer = (limits: DecodeLimits) =>
     Layer.effect(
@@ -112,26 +137,31 @@ export class Decode extends Context.Tag("telemetry/pipeline/Decode")<
         const reservationOf = (request: BodySource) =>
           isCompressed(request) ? limits.maxBodyBytes : (declaredLength(request) ?? limits.maxBodyBytes)
 
-        const readAndDecode = Effect.fn("Decode.readAndDecode")(function* (request: BodySource) {
-          const json = yield* withBuffer((buffer) =>
-            readBody(request, limits.maxBodyBytes, buffer).pipe(
-              Effect.filterOrFail((body) => !isTooDense(body), tooDense),
-              Effect.flatMap(parseJson)
-            )
+        const readAndDecode = Effect.fn("Decode.readAndDecode")((request: BodySource, fieldSets: ByteBuffer) =>
+          withBuffer((buffer) =>
+            Effect.gen(function* () {
+              const body = yield* readBody(request, limits.maxBodyBytes, buffer)
+              if (isTooDense(body)) return yield* tooDense
+              const nowMs = yield* Clock.currentTimeMillis
+              return yield* decodeBody(body, nowMs, retentionMs, fieldSets, names)
+            })
           )
-          return yield* submissionOf(json, yield* Clock.currentTimeMillis, retentionMs, names)
-        })
+        )
 
-        const submission = Effect.fn("Decode.submission")(function* (request: BodySource) {
-          yield* checkHead(request, limits.maxBodyBytes)
-          const bytes = reservationOf(request)
-          return yield* Effect.acquireUseRelease(
-            inFlightBytes.take(bytes).pipe(Effect.interruptible, Effect.timeoutFail(overload)),
-            () => readAndDecode(request),
-            () => inFlightBytes.release(bytes)
-          )
-        })
-        return { submission }
+        const withSubmission = <A, E, R>(
+          request: BodySource,
+          use: (submission: Submission) => Effect.Effect<A, E, R>
+        ) =>
+          Effect.gen(function* () {
+            yield* checkHead(request, limits.maxBodyBytes)
+            const bytes = reservationOf(request)
+            return yield* Effect.acquireUseRelease(
+              inFlightBytes.take(bytes).pipe(Effect.interruptible, Effect.timeoutFail(overload)),
+              () => withBuffer((fieldSets) => Effect.flatMap(readAndDecode(request, fieldSets), use)),
+              () => inFlightBytes.release(bytes)
+            )
+          }).pipe(Effect.withSpan("Decode.withSubmission"))
+        return { withSubmission }
       })
     )
 }

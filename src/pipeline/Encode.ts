@@ -3,9 +3,9 @@ import { promisify } from "node:util"
 import { constants, gzip } from "node:zlib"
 import { Context, Effect, Layer } from "effect"
 import type { Block } from "../domain/Block.js"
-import type { Source, Submission } from "../domain/Submission.js"
+import type { Reading, Source, Submission } from "../domain/Submission.js"
 import { type ByteBuffer, makeBufferPool } from "./ByteBuffer.js"
-import { LineWriter } from "./LineWriter.js"
+import { maxNumberBytes, writeNumber } from "./FieldSetWriter.js"
 
 export const measurement = "heatpump_metrics"
 
@@ -29,6 +29,23 @@ const prefixOf = (submission: Submission, source: Source): Buffer => {
   return Buffer.from(`${measurement},${tags}${heatpump} `, "latin1")
 }
 
+const space = 0x20
+const newline = 0x0a
+
+/** Source of the format: InfluxDB line protocol reference, as VictoriaMetrics reads it (`measurement,tag=value field=1 timestamp`). */
+const writeLine = (buffer: ByteBuffer, prefix: Buffer, fieldSets: Buffer, reading: Reading): void => {
+  const { start, end, timestampMs } = reading
+  buffer.reserve(prefix.length + end - start + maxNumberBytes + 2)
+  const bytes = buffer.bytes
+  let at = buffer.length
+  at += prefix.copy(bytes, at)
+  at += fieldSets.copy(bytes, at, start, end)
+  bytes[at++] = space
+  at = writeNumber(bytes, at, timestampMs)
+  bytes[at++] = newline
+  buffer.length = at
+}
+
 /** Writes the lines of one source; undefined when it has none. */
 export const writeLines = (buffer: ByteBuffer, submission: Submission, sourceNumber: number) => {
   const source = submission.sources[sourceNumber]!
@@ -38,14 +55,13 @@ export const writeLines = (buffer: ByteBuffer, submission: Submission, sourceNum
   let records = 0
   let samples = 0
   buffer.clear()
-  const writer = new LineWriter(buffer, prefix)
   for (const reading of submission.readings) {
     if (reading.source !== sourceNumber) continue
-    writer.write(reading.fields, reading.values, reading.timestampMs)
+    writeLine(buffer, prefix, submission.fieldSets, reading)
     firstTimestampMs = Math.min(firstTimestampMs, reading.timestampMs)
     lastTimestampMs = Math.max(lastTimestampMs, reading.timestampMs)
     records++
-    samples += reading.values.length
+    samples += reading.samples
   }
   return records === 0
     ? undefined

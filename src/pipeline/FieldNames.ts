@@ -20,6 +20,10 @@ export class FieldNames {
     return this.#total
   }
 
+  hasUsed(installation: string, name: string): boolean {
+    return this.#names.get(installation)?.has(name) === true
+  }
+
   /** For one submission: whether a name may be used, which it then has been. */
   allowanceOf(installation: string): (name: string) => boolean {
     const names = this.#names.get(installation) ?? new Set<string>()

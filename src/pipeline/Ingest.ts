@@ -1,6 +1,6 @@
 import { Context, Data, Effect, Layer } from "effect"
 import type { MaskedIp, RawAddress } from "../domain/Address.js"
-import type { Verdict } from "../domain/Submission.js"
+import type { Submission, Verdict } from "../domain/Submission.js"
 import { Auth, type AuthError } from "./Auth.js"
 import type { BodySource } from "./Body.js"
 import { Decode, type DecodeError } from "./Decode.js"
@@ -53,19 +53,21 @@ export class Ingest extends Context.Tag("telemetry/pipeline/Ingest")<
 
       const submit = Effect.fn("Ingest.submit")(function* (request: SubmissionRequest) {
         yield* auth.logger(request.authorization)
-        const submission = yield* decode.submission(request.body)
-        yield* quotas.submission(submission, request.isLocal ? undefined : request.client)
+        const encoding = Effect.fnUntraced(function* (submission: Submission) {
+          yield* quotas.submission(submission, request.isLocal ? undefined : request.client)
+          return { submission, ...(yield* encode.blocks(submission)) }
+        })
+        const { blocks, receipt: digest, submission } = yield* decode.withSubmission(request.body, encoding)
         const client = mask.address(request.client)
-        const encoded = yield* encode.blocks(submission)
-        const appended = yield* write.blocks(encoded.blocks)
+        const appended = yield* write.blocks(blocks)
         if (appended.includes("erased")) return yield* erased
-        metrics.stored(submission, encoded.blocks, appended)
+        metrics.stored(submission, blocks, appended)
         const receipt: Receipt = {
           processed: submission.processed,
           rejected: submission.rejected,
           fieldsDropped: submission.fieldsDropped,
           duplicate: appended.length > 0 && appended.every((outcome) => outcome === "duplicate"),
-          receipt: encoded.receipt,
+          receipt: digest,
           verdicts: submission.verdicts
         }
         yield* logStored(client, receipt)

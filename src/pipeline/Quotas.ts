@@ -68,7 +68,7 @@ export class Quotas extends Context.Tag("telemetry/pipeline/Quotas")<
         ) {
           const nowMs = yield* Clock.currentTimeMillis
           let count = 0
-          for (const { values } of readings) count += values.length
+          for (const reading of readings) count += reading.samples
           yield* given(samples.take(installationId, count, nowMs), "samples of this installation")
           if (address !== undefined && !(yield* store.knows(installationId))) {
             yield* given(newcomers.take(mask.digest(address, nowMs), 1, nowMs), "new installations from this address")

@@ -5,19 +5,16 @@
  * real submissions, and is merely slower without it: consecutive records of a source have the same keys in the same
  * order, so the field found at a position last time is tried first, before any look-up by name.
  *
- * Invariants of what leaves here: every reading has at least one sample; `fields` and `values` have equal length; field
- * names match `fieldNamePattern` and are distinct; values are finite; timestamps lie in [now - retention, now + 1 day].
+ * Invariants of what leaves here: every reading has at least one sample; field names match `fieldNamePattern` and are
+ * distinct; values are finite; timestamps lie in [now - retention, now + 1 day].
  */
 import { canonicalModel, isModelName, type ModelName } from "../domain/ModelName.js"
-import { fieldNamePattern, sensors, smallestMagnitude, unknownFieldLimit } from "../domain/Sensor.js"
-import {
-  type Field,
-  maxVerdicts,
-  type Reading,
-  type Source,
-  type Verdict,
-  type VerdictCode
-} from "../domain/Submission.js"
+import { fieldNamePattern } from "../domain/Sensor.js"
+import type { Reading, Source, Submission, VerdictCode } from "../domain/Submission.js"
+import type { ByteBuffer } from "./ByteBuffer.js"
+import { type Field, isWithinBounds, knownFields, unknownField } from "./Field.js"
+import { FieldSetWriter } from "./FieldSetWriter.js"
+import { Verdicts } from "./Verdicts.js"
 
 /**
  * More fields than a home with every heating circuit, zone and room has (about 700), and few enough that a line with the
@@ -27,24 +24,12 @@ export const maxFieldsPerReading = 1600
 export const maxHeatpumps = 32
 const dayMs = 86_400_000
 
-const makeField = (name: string, min: number, max: number, absent: ReadonlyArray<number>): Field => ({
-  name,
-  key: Buffer.from(`${name}=`, "latin1"),
-  min,
-  max,
-  absent
-})
-
-const knownFields: ReadonlyMap<string, Field> = new Map(
-  Array.from(sensors.values(), (s) => [s.name, makeField(s.name, s.min, s.max, s.absent)])
-)
-
 type JsonObject = Readonly<Record<string, unknown>>
 const isObject = (json: unknown): json is JsonObject =>
   typeof json === "object" && json !== null && !Array.isArray(json)
 
 /** Heat pump ids and manufacturers become tags: nothing that would need escaping. */
-const tagPattern = /^[A-Za-z0-9_.:-]{1,64}$/
+export const tagPattern = /^[A-Za-z0-9_.:-]{1,64}$/
 
 /**
  * Unix seconds as sent → milliseconds. The magnitude tells the unit: seconds reach 1e11 in the year 5138, and
@@ -56,7 +41,7 @@ export const timestampMsOf = (sent: number): number => {
   return Math.round(sent < 1e17 ? sent / 1e3 : sent / 1e6)
 }
 
-const timestampVerdict = (sent: unknown, nowMs: number, retentionMs: number): number | VerdictCode => {
+export const timestampVerdict = (sent: unknown, nowMs: number, retentionMs: number): number | VerdictCode => {
   if (sent === undefined || sent === null) return "timestamp_missing"
   if (typeof sent !== "number" || !Number.isFinite(sent) || sent <= 0) return "timestamp_invalid"
   const timestampMs = timestampMsOf(sent)
@@ -64,24 +49,18 @@ const timestampVerdict = (sent: unknown, nowMs: number, retentionMs: number): nu
   return timestampMs > nowMs + dayMs ? "timestamp_in_future" : timestampMs
 }
 
-const isWithinBounds = (field: Field, value: number): boolean => {
-  if (!(value >= field.min && value <= field.max)) return field.absent.includes(value)
-  return value > smallestMagnitude || value < -smallestMagnitude || value === 0
-}
+/** @param ownModel "" for the home's */
+export const heatpumpOf = (id: string, manufacturer: string, ownModel: string, model: ModelName): Source => ({
+  model: ownModel === "" ? model : canonicalModel(ownModel),
+  heatpump: { id, manufacturer: manufacturer === "" ? "unknown" : manufacturer }
+})
 
-export interface RecordsResult {
-  readonly sources: ReadonlyArray<Source>
-  readonly readings: ReadonlyArray<Reading>
-  readonly processed: number
-  readonly rejected: number
-  readonly fieldsDropped: number
-  readonly verdicts: ReadonlyArray<Verdict>
-  readonly verdictCounts: ReadonlyMap<VerdictCode, number>
-}
+export type RecordsResult = Omit<Submission, "installationId" | "version">
 
 /**
  * Decodes `data`, an array of records in the flat or the nested shape, or both.
  *
+ * @param fieldSets where the readings are written to
  * @param model the home's model, for samples that are not those of a heat pump with a model of its own
  * @param mayUse whether the home may use a field name that the sensor registry does not have
  */
@@ -90,38 +69,34 @@ export const decodeRecords = (
   model: ModelName,
   nowMs: number,
   retentionMs: number,
+  fieldSets: ByteBuffer,
   mayUse: (name: string) => boolean = () => true
 ): RecordsResult => {
   const readings: Array<Reading> = []
-  const verdicts: Array<Verdict> = []
-  const verdictCounts = new Map<VerdictCode, number>()
+  const verdicts = new Verdicts()
   const sources: Array<Source> = []
   const layouts: Array<Array<Field>> = []
+  const writers: Array<FieldSetWriter> = []
   const sourceIndex = new Map<string, number>()
   const unknownFields = new Map<string, Field | VerdictCode>()
   let processed = 0
   let fieldsDropped = 0
   let index = 0
 
-  const report = (code: VerdictCode, field?: string, count = 1) => {
-    verdictCounts.set(code, (verdictCounts.get(code) ?? 0) + count)
-    if (verdicts.length < maxVerdicts) {
-      verdicts.push(field === undefined ? { index, code } : { index, code, field: field.slice(0, 128) })
-    }
-  }
+  const report = (code: VerdictCode) => verdicts.report(index, code)
   const dropField = (code: VerdictCode, name: string, count = 1) => {
     fieldsDropped += count
-    report(code, name, count)
+    verdicts.report(index, code, name, count)
   }
 
-  const unknownField = (name: string): Field | VerdictCode => {
+  const newField = (name: string): Field | VerdictCode => {
     if (!fieldNamePattern.test(name)) return "field_name_invalid"
-    return mayUse(name) ? makeField(name, -unknownFieldLimit, unknownFieldLimit, []) : "too_many_fields"
+    return mayUse(name) ? unknownField(name) : "too_many_fields"
   }
   const fieldOf = (name: string): Field | VerdictCode => {
     const found = knownFields.get(name) ?? unknownFields.get(name)
     if (found !== undefined) return found
-    const field = unknownField(name)
+    const field = newField(name)
     unknownFields.set(name, field)
     return field
   }
@@ -131,6 +106,7 @@ export const decodeRecords = (
     if (existing !== undefined) return existing
     sources.push(make())
     layouts.push([])
+    writers.push(new FieldSetWriter(fieldSets))
     sourceIndex.set(key, sources.length - 1)
     return sources.length - 1
   }
@@ -186,7 +162,9 @@ export const decodeRecords = (
     if (layout === undefined || position === 0) return false
     if (layout.length !== position) layout = layout.slice(0, position)
     layouts[sourceNumber] = layout
-    readings.push({ source: sourceNumber, timestampMs, fields: layout, values })
+    const start = fieldSets.length
+    writers[sourceNumber]!.write(layout, values)
+    readings.push({ source: sourceNumber, timestampMs, samples: position, start, end: fieldSets.length - 1 })
     return true
   }
 
@@ -206,12 +184,8 @@ export const decodeRecords = (
     }
     if (typeof ownModel !== "string" || !(ownModel === "" || isModelName(ownModel))) return refuse("heatpump_invalid")
     const key = `${id}\n${manufacturer}\n${ownModel}`
-    if (!sourceIndex.has(key) && sources.length === maxHeatpumps) return refuse("too_many_heatpumps")
-    const source = () =>
-      sourceOf(key, () => ({
-        model: ownModel === "" ? model : canonicalModel(ownModel),
-        heatpump: { id, manufacturer: manufacturer === "" ? "unknown" : manufacturer }
-      }))
+    if (!sourceIndex.has(key) && sources.length >= maxHeatpumps) return refuse("too_many_heatpumps")
+    const source = () => sourceOf(key, () => heatpumpOf(id, manufacturer, ownModel, model))
     return readFields(values, source, timestampMs, false)
   }
 
@@ -238,5 +212,14 @@ export const decodeRecords = (
   for (index = 0; index < data.length; index++) {
     if (readRecord(data[index])) processed++
   }
-  return { sources, readings, processed, rejected: data.length - processed, fieldsDropped, verdicts, verdictCounts }
+  return {
+    sources,
+    readings,
+    fieldSets: fieldSets.written(),
+    processed,
+    rejected: data.length - processed,
+    fieldsDropped,
+    verdicts: verdicts.first,
+    verdictCounts: verdicts.counts
+  }
 }

@@ -1,5 +1,5 @@
 /**
- * Reads line protocol back. It understands exactly what `pipeline/LineWriter` writes, which is a subset without
+ * Reads line protocol back. It understands exactly what `pipeline/Encode` writes, which is a subset without
  * escapes: `measurement,tag=value,… field=number,… milliseconds\n`.
  */
 import type { StoredRecord } from "./Store.js"

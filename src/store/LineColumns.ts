@@ -1,5 +1,5 @@
 /**
- * Line protocol → columns, on bytes. Understands what `pipeline/LineWriter` writes, which is a subset without escapes:
+ * Line protocol → columns, on bytes. Understands what `pipeline/Encode` writes, which is a subset without escapes:
  * `measurement,tag=value,… field=number,… milliseconds\n`; all lines of a block have the same tags.
  *
  * Consecutive lines mostly have the same fields in the same order, so the field behind the one found last is tried first.

@@ -176,7 +176,7 @@ const space = 0x20
 const newline = 0x0a
 const comma = 0x2c
 
-/** What the lines say of themselves; undefined when they are not lines that `LineWriter` has written for a source. */
+/** What the lines say of themselves; undefined when they are not lines that `Encode` has written for a source. */
 const describeLines = (lines: Buffer) => {
   const series = lines.toString("latin1", 0, Math.max(0, lines.indexOf(space)))
   const tags = new Map(

@@ -5,9 +5,9 @@ import { Effect, Either } from "effect"
 import * as fc from "fast-check"
 import { InstallationId } from "../../src/domain/InstallationId.js"
 import { sensors } from "../../src/domain/Sensor.js"
-import { submissionOf } from "../../src/pipeline/Decode.js"
+import { ByteBuffer } from "../../src/pipeline/ByteBuffer.js"
+import { decodeBody } from "../../src/pipeline/Decode.js"
 import { Encode } from "../../src/pipeline/Encode.js"
-import { parseJson } from "../../src/pipeline/Json.js"
 import { type Point, parseLines } from "../support/lineProtocol.js"
 import { type Payload, payloadNames, recentPayload } from "../support/payloads.js"
 
@@ -18,8 +18,7 @@ const installation = InstallationId.make("3f2b8c1e-9a47-4d0e-8b65-27c1f0a9d4e3")
 /** A body through the stages, as bytes, and back through an independent parser. */
 const throughPipeline = (body: string, now = nowMs) =>
   Effect.gen(function* () {
-    const json = yield* parseJson(Buffer.from(body))
-    const submission = yield* submissionOf(json, now, yearMs)
+    const submission = yield* decodeBody(Buffer.from(body), now, yearMs, new ByteBuffer())
     const encoded = yield* (yield* Encode).blocks(submission)
     const texts = encoded.blocks.map(({ gzippedLines }) => gunzipSync(gzippedLines).toString("latin1"))
     return { submission, ...encoded, texts, points: texts.flatMap(parseLines) }
@@ -209,7 +208,7 @@ describe("Encode", () => {
       for (const key of ["version", "heatpump_model"] as const) {
         const body = JSON.stringify({ ...good, [key]: text })
         const result = await Effect.runPromise(
-          Effect.either(Effect.flatMap(parseJson(Buffer.from(body)), (json) => submissionOf(json, nowMs, yearMs)))
+          Effect.either(decodeBody(Buffer.from(body), nowMs, yearMs, new ByteBuffer()))
         )
         const isModel = key === "heatpump_model"
         const isFine = isModel ? text === "" || text === "a b" : false

@@ -4,6 +4,7 @@ import { Effect, Either, Layer } from "effect"
 import * as fc from "fast-check"
 import { rawAddress } from "../../src/domain/Address.js"
 import { InstallationId } from "../../src/domain/InstallationId.js"
+import { ByteBuffer } from "../../src/pipeline/ByteBuffer.js"
 import { submissionOf } from "../../src/pipeline/Decode.js"
 import { FieldNames } from "../../src/pipeline/FieldNames.js"
 import { Mask } from "../../src/pipeline/Mask.js"
@@ -98,7 +99,12 @@ const postOf = (installation: string, records: number) => {
   const values = Object.fromEntries(Array.from({ length: 137 }, (_, i) => [`sensor_${i}`, i]))
   const data = Array.from({ length: records }, (_, i) => ({ timestamp: 1_700_000_000 + i, ...values }))
   return Effect.runSync(
-    submissionOf({ installation_id: installation, version: "1.0.1", data }, 1_700_000_000_000, 365 * 24 * hourMs)
+    submissionOf(
+      { installation_id: installation, version: "1.0.1", data },
+      1_700_000_000_000,
+      365 * 24 * hourMs,
+      new ByteBuffer()
+    )
   )
 }
 const home = (n: number) => InstallationId.make(`3f2b8c1e-9a47-4d0e-8b65-${String(n).padStart(12, "0")}`)

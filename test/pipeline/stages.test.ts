@@ -6,8 +6,8 @@ import { rawAddress } from "../../src/domain/Address.js"
 import { canonicalModel, isModelName } from "../../src/domain/ModelName.js"
 import { sensors } from "../../src/domain/Sensor.js"
 import { Auth } from "../../src/pipeline/Auth.js"
+import { writeNumber } from "../../src/pipeline/FieldSetWriter.js"
 import { parseJson } from "../../src/pipeline/Json.js"
-import { writeNumber } from "../../src/pipeline/LineWriter.js"
 import { isLoopback, maskAddress } from "../../src/pipeline/Mask.js"
 import { timestampMsOf } from "../../src/pipeline/Records.js"
 import { captureLogs } from "../support/testServer.js"
@@ -182,7 +182,7 @@ describe("Json", () => {
   })
 })
 
-describe("LineWriter", () => {
+describe("FieldSetWriter", () => {
   const written = (value: number) => {
     const bytes = Buffer.alloc(64)
     return bytes.toString("latin1", 0, writeNumber(bytes, 0, value))

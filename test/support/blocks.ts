@@ -1,5 +1,6 @@
 import { Effect } from "effect"
 import type { Block } from "../../src/domain/Block.js"
+import { ByteBuffer } from "../../src/pipeline/ByteBuffer.js"
 import { submissionOf } from "../../src/pipeline/Decode.js"
 import { Encode } from "../../src/pipeline/Encode.js"
 import { type PayloadName, recentPayload } from "./payloads.js"
@@ -8,7 +9,7 @@ const yearMs = 365 * 86_400_000
 
 const encode = (body: unknown, nowMs: number) =>
   Effect.gen(function* () {
-    const submission = yield* submissionOf(body, nowMs, yearMs)
+    const submission = yield* submissionOf(body, nowMs, yearMs, new ByteBuffer())
     const { blocks } = yield* (yield* Encode).blocks(submission)
     return { submission, blocks }
   }).pipe(Effect.provide(Encode.layer), Effect.runPromise)

@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import { statusBit } from "../../src/domain/Mode.js"
 import { sensors } from "../../src/domain/Sensor.js"
 import type { Submission } from "../../src/domain/Submission.js"
+import { ByteBuffer } from "../../src/pipeline/ByteBuffer.js"
 import { submissionOf } from "../../src/pipeline/Decode.js"
 import { dayMs, simulateHome } from "./fleet.js"
 import { soil } from "./fleetDirt.js"
@@ -84,7 +85,7 @@ describe("the simulated fleet", () => {
     assert.isBelow(dirty.timestampsMs.length, clean.timestampsMs.length)
     const nowMs = startMs + 11 * dayMs
     const submissions = submitBodies(dirty, { model: "AERO SLM" }).map((body) =>
-      Effect.runSync(submissionOf(JSON.parse(body), nowMs, 365 * dayMs))
+      Effect.runSync(submissionOf(JSON.parse(body), nowMs, 365 * dayMs, new ByteBuffer()))
     )
     const sum = (count: (submission: Submission) => number) => submissions.reduce((n, one) => n + count(one), 0)
     assert.deepStrictEqual([sum((one) => one.processed), sum((one) => one.rejected)], [dirty.timestampsMs.length, 0])
@@ -93,7 +94,7 @@ describe("the simulated fleet", () => {
       0
     )
     const dropped = sum((one) => one.fieldsDropped)
-    assert.strictEqual(dropped + sum((one) => one.readings.reduce((n, { values }) => n + values.length, 0)), values)
+    assert.strictEqual(dropped + sum((one) => one.readings.reduce((n, { samples }) => n + samples, 0)), values)
     assert.isAbove(dropped, 50)
     assert.isBelow(dropped / values, 0.001)
   })

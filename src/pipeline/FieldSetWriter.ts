@@ -1,9 +1,8 @@
 /**
- * Influx line protocol, written byte by byte.
+ * The field sets of Influx line protocol (`name=1,other=2.5`), written byte by byte.
  *
- * Source of the format: InfluxDB line protocol reference, as VictoriaMetrics reads it
- * (`measurement,tag=value field=1,other=2.5 timestamp`). Well-formedness is proven by types, not by escaping: tags and
- * field names have passed patterns without any special character, and numbers are finite.
+ * Well-formedness is proven by types, not by escaping: field names have passed a pattern without any special character,
+ * and numbers are finite.
  */
 import type { ByteBuffer } from "./ByteBuffer.js"
 
@@ -11,11 +10,9 @@ const comma = 0x2c
 const point = 0x2e
 const minus = 0x2d
 const zero = 0x30
-const space = 0x20
-const newline = 0x0a
 
 /** The longest number, like `-0.0000012345678901234567`, has 25. */
-const maxNumberBytes = 32
+export const maxNumberBytes = 32
 
 interface Column {
   /** `name=` in ASCII. */
@@ -23,30 +20,25 @@ interface Column {
 }
 
 /**
- * Appends the lines of one series set to `buffer`, which nobody else writes to meanwhile.
+ * Appends the field sets of one source to `buffer`, to which others may append in between.
  *
- * Most sensors stand still from one record to the next, so stretches of unchanged fields are copied from the line before.
- * `starts[i]` is where the previous line's field i begins, and each field is written with the comma behind it.
+ * Most sensors stand still from one record to the next, so stretches of unchanged fields are copied from the set before.
+ * `starts[i]` is where the previous set's field i begins, and each field is written with the comma behind it.
  */
-export class LineWriter {
+export class FieldSetWriter {
   private columns: ReadonlyArray<Column> = []
   private values: ReadonlyArray<number> = []
   private starts = new Uint32Array(256)
 
-  /** @param prefix the measurement with its tags and the space behind them */
-  constructor(
-    private readonly buffer: ByteBuffer,
-    private readonly prefix: Buffer
-  ) {}
+  constructor(private readonly buffer: ByteBuffer) {}
 
-  /** One line of at least one field; `values[i]` belongs to `columns[i]` and is finite. */
-  write(columns: ReadonlyArray<Column>, values: ReadonlyArray<number>, timestampMs: number): void {
+  /** One set of at least one field; `values[i]` belongs to `columns[i]` and is finite. The last comma stays behind it. */
+  write(columns: ReadonlyArray<Column>, values: ReadonlyArray<number>): void {
     const { buffer, values: previous } = this
     const isSameLayout = columns === this.columns
     const count = columns.length
     if (this.starts.length <= count) this.starts = new Uint32Array(count * 2)
     const starts = this.starts
-    buffer.append(this.prefix)
     let unchangedFrom = -1
     for (let i = 0; i < count; i++) {
       if (isSameLayout && values[i] === previous[i]) {
@@ -68,16 +60,11 @@ export class LineWriter {
     }
     if (unchangedFrom >= 0) this.repeat(unchangedFrom, count)
     starts[count] = buffer.length
-    buffer.reserve(maxNumberBytes + 1)
-    const bytes = buffer.bytes
-    bytes[buffer.length - 1] = space
-    buffer.length = writeNumber(bytes, buffer.length, timestampMs)
-    bytes[buffer.length++] = newline
     this.columns = columns
     this.values = values
   }
 
-  /** Copies the fields from `first` up to and without `end` from the previous line. */
+  /** Copies the fields from `first` up to and without `end` from the previous set. */
   private repeat(first: number, end: number): void {
     const { buffer, starts } = this
     const from = starts[first]!
