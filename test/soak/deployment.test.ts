@@ -125,7 +125,7 @@ describe("docs/deployment.md", () => {
     ]
     const env = Object.fromEntries(pairs.map((pair) => pair.replace("%d", join(stand, "etc/telemetry")).split("=")))
     const [program, ...args] = setting("ExecStart")[0]!.split(" ")
-    const child = spawn(program!, args, { env: { ...env, PORT: String(port) }, stdio: ["ignore", "ignore", "inherit"] })
+    const child = spawn(program!, args, { env: { ...env, PORT: String(port) }, stdio: "ignore" })
     try {
       const url = `http://127.0.0.1:${port}`
       for (let attempt = 0; (await runProgram(["healthcheck", "--url", url])).code !== 0; attempt++)
