@@ -45,7 +45,7 @@ const fewestDays = 2
 export const enoughHomes = 12
 export const enoughDays = 20
 /** From the first record to the last, 20 days are a little less. */
-const daySlack = 0.5
+const daySlack = 1
 export const widening = 1.3
 
 export interface SensorChoice {
@@ -131,7 +131,7 @@ const fitMode = (mode: Mode, sensors: ReadonlyArray<string>, all: ReadonlyArray<
     return untrainedMode(homes, records, `${days.toFixed(1)} days, ${fewestDays} are needed`)
   }
   const fitted = fitResidualModel(mode, sensors, homes)
-  const isShort = homes.length < enoughHomes || days < enoughDays - daySlack - daySlack
+  const isShort = homes.length < enoughHomes || days < enoughDays - daySlack
   const model: ResidualModel = isShort ? { ...fitted, threshold: fitted.threshold * widening } : fitted
   return {
     pipeline: residualPipeline(model),
