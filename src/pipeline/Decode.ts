@@ -1,31 +1,18 @@
 import { Array as Arr, Clock, Context, Data, Duration, Effect, Layer, type ParseResult, Schema } from "effect"
 import { canonicalModel } from "../domain/ModelName.js"
 import { Envelope, type Submission } from "../domain/Submission.js"
-import {
-  type BodyError,
-  type BodySource,
-  BodyTooLarge,
-  checkHead,
-  declaredLength,
-  isCompressed,
-  readBody
-} from "./Body.js"
+import { type BodyError, type BodySource, BodyTooLarge, checkHead, type Room, readBody } from "./Body.js"
 import { makeBufferPool } from "./ByteBuffer.js"
 import { FieldNames } from "./FieldNames.js"
+import { type BodyTooSlow, makeInFlight, type Overloaded } from "./InFlight.js"
 import { type NotJson, parseJson } from "./Json.js"
 import { decodeRecords } from "./Records.js"
-import { isTooDense } from "./Structure.js"
+import { hasGiantObject, isTooDense } from "./Structure.js"
 
 /** JSON, but not a submission. `detail` names keys and expectations, never values. */
 export class EnvelopeMismatch extends Data.TaggedError("EnvelopeMismatch")<{ readonly detail: string }> {}
 
-/** More bytes in flight than `MAX_IN_FLIGHT_BYTES`, for longer than a client waits. */
-export class Overloaded extends Data.TaggedError("Overloaded")<{
-  readonly detail: string
-  readonly retryAfterSeconds: number
-}> {}
-
-export type DecodeError = BodyError | NotJson | EnvelopeMismatch | Overloaded
+export type DecodeError = BodyError | NotJson | EnvelopeMismatch | Overloaded | BodyTooSlow
 
 export interface DecodeLimits {
   /** Bound of one body, on the wire and again after decompression. */
@@ -37,12 +24,6 @@ export interface DecodeLimits {
   /** How many field names that the sensor registry does not have an installation may use. */
   readonly unknownFields: number
 }
-
-const overload = {
-  /** Half of the 30 seconds after which loggers give up and forget their data. */
-  duration: "15 seconds",
-  onTimeout: () => new Overloaded({ detail: "Too many submissions at once, please retry", retryAfterSeconds: 30 })
-} as const
 
 const expectations: Readonly<Record<string, string>> = {
   installation_id: "must be a UUID, not the nil UUID",
@@ -74,6 +55,8 @@ const mismatchOf = (error: ParseResult.ParseError): EnvelopeMismatch => {
 }
 
 const tooDense = () => new BodyTooLarge({ detail: "The body holds more objects and arrays than records could need" })
+const giantObject = () =>
+  new BodyTooLarge({ detail: "The body holds an object with more fields than a record could have" })
 
 const decodeEnvelope = Schema.decodeUnknown(Envelope, { errors: "all" })
 
@@ -106,16 +89,13 @@ export class Decode extends Context.Tag("telemetry/pipeline/Decode")<
         const withBuffer = makeBufferPool()
         const names = new FieldNames(limits.unknownFields)
         const retentionMs = Duration.toMillis(limits.retention)
-        const inFlightBytes = yield* Effect.makeSemaphore(Math.max(limits.maxInFlightBytes, limits.maxBodyBytes))
+        const inFlight = makeInFlight(Math.max(limits.maxInFlightBytes, limits.maxBodyBytes))
 
-        /** A compressed body may grow to the limit whatever it declares; one of unknown length may have it already. */
-        const reservationOf = (request: BodySource) =>
-          isCompressed(request) ? limits.maxBodyBytes : (declaredLength(request) ?? limits.maxBodyBytes)
-
-        const readAndDecode = Effect.fn("Decode.readAndDecode")(function* (request: BodySource) {
+        const readAndDecode = Effect.fn("Decode.readAndDecode")(function* (request: BodySource, room: Room) {
           const json = yield* withBuffer((buffer) =>
-            readBody(request, limits.maxBodyBytes, buffer).pipe(
+            readBody(request, limits.maxBodyBytes, buffer, room).pipe(
               Effect.filterOrFail((body) => !isTooDense(body), tooDense),
+              Effect.filterOrFail((body) => !hasGiantObject(body), giantObject),
               Effect.flatMap(parseJson)
             )
           )
@@ -124,12 +104,7 @@ export class Decode extends Context.Tag("telemetry/pipeline/Decode")<
 
         const submission = Effect.fn("Decode.submission")(function* (request: BodySource) {
           yield* checkHead(request, limits.maxBodyBytes)
-          const bytes = reservationOf(request)
-          return yield* Effect.acquireUseRelease(
-            inFlightBytes.take(bytes).pipe(Effect.interruptible, Effect.timeoutFail(overload)),
-            () => readAndDecode(request),
-            () => inFlightBytes.release(bytes)
-          )
+          return yield* inFlight.hold(request, (room) => readAndDecode(request, room))
         })
         return { submission }
       })
