@@ -31,6 +31,14 @@ const report = (receipt: ErasureReceipt): string => {
       `May still hold data of this home: ${receipt.damaged_files.join(", ")} (set aside by a repair; erase with --delete-damaged)`
     )
   }
+  for (const { is_current, name, version } of receipt.affected_models) {
+    const which =
+      version === null ? "trained, not published" : `version ${version}${is_current ? ", which clients get" : ""}`
+    lines.push(`Trained with this home: ${name} (${which}); train anew`)
+  }
+  if (receipt.models_of_unknown_homes > 0) {
+    lines.push(`Models of which nobody knows whose data they had: ${receipt.models_of_unknown_homes}`)
+  }
   return lines.join("\n")
 }
 

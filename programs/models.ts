@@ -12,6 +12,8 @@ import {
   registryPaths
 } from "../src/artifact/Registry.js"
 import { readTrainedFiles } from "../src/artifact/TrainedFiles.js"
+import { type AffectedModel, affectedModels } from "../src/artifact/TrainedHomes.js"
+import { InstallationId } from "../src/domain/InstallationId.js"
 import { isModelName } from "../src/domain/ModelName.js"
 import { modelKeys } from "../src/ModelKeys.js"
 import { SettingInvalid } from "../src/Secrets.js"
@@ -156,7 +158,33 @@ const rollback = Command.make(
   Command.withDescription("Let clients have an earlier version. Example: telemetry models rollback --model AERO_SLM")
 )
 
-export const models = Command.make("models").pipe(
-  Command.withDescription("Published models: list, publish, rollback"),
+const affectedBy = Options.text("affected-by").pipe(
+  Options.withDescription("List the models, published or not, that this installation was trained into"),
+  Options.withSchema(InstallationId),
+  Options.optional
+)
+
+export const affectedLine = ({ file, isCurrent, name, version }: AffectedModel): string =>
+  `${isCurrent ? "*" : " "} ${name}  ${version ?? "not published"}  ${file}`
+
+export const models = Command.make("models", { affectedBy, json, dataDir }, ({ affectedBy, dataDir, json }) =>
+  Effect.gen(function* () {
+    if (Option.isNone(affectedBy)) {
+      return yield* new ProgramFailure({
+        code: ExitCode.usage,
+        message: "say which: models list, publish, rollback, or models --affected-by ID"
+      })
+    }
+    const affected = yield* affectedModels(yield* modelDirOf(dataDir), affectedBy.value)
+    if (json) return yield* Console.log(JSON.stringify(affected, null, 2))
+    yield* Console.log(
+      affected.models.length === 0 ? "No model is known to have it" : affected.models.map(affectedLine).join("\n")
+    )
+    if (affected.unknown.length > 0) yield* Console.log(`Nobody knows of: ${affected.unknown.join(", ")}`)
+  })
+).pipe(
+  Command.withDescription(
+    "Published models: list, publish, rollback; or what a home was trained into: --affected-by ID"
+  ),
   Command.withSubcommands([list, publish, rollback])
 )

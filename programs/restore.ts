@@ -98,7 +98,9 @@ export const restore = Command.make("restore", { input, yes, dataDir }, ({ dataD
         const target = targetOf(name)
         mkdirSync(path.dirname(target), { recursive: true, mode: 0o700 })
         const from = path.join(staging, name)
-        if (name.startsWith("models/") && !lstatSync(from).isSymbolicLink()) chmodSync(from, 0o644)
+        if (name.startsWith("models/") && !lstatSync(from).isSymbolicLink()) {
+          chmodSync(from, name.endsWith("homes.json") ? 0o600 : 0o644)
+        }
         if (name.startsWith("data/")) renameSync(from, target)
         else moveFile(from, target)
       }

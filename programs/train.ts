@@ -4,6 +4,7 @@ import { Clock, Console, Duration, Effect, Option } from "effect"
 import { modelJson } from "../src/artifact/ModelJson.js"
 import { checkOutput, writeOutput } from "../src/artifact/ModelOutput.js"
 import { writeModel } from "../src/artifact/RiverPickle.js"
+import { trainedHomes } from "../src/artifact/TrainedHomes.js"
 import { canonicalModel } from "../src/domain/ModelName.js"
 import { modelKeys } from "../src/ModelKeys.js"
 import { layerTracing } from "../src/observability/Tracing.js"
@@ -190,6 +191,11 @@ export const train = Command.make(
           ? []
           : [
               { name: files.json, content: modelJson(trained.model) },
+              {
+                name: files.homes,
+                content: `${JSON.stringify(trainedHomes(name, pickle, trained.sample.installations), null, 2)}\n`,
+                isPrivate: true
+              },
               { name: files.metadata, content: `${JSON.stringify(metadata, null, 2)}\n` },
               { name: files.pickle, content: pickle }
             ])

@@ -2,6 +2,7 @@ import { FileSystem, Path } from "@effect/platform"
 import { Effect, Option } from "effect"
 import type { Model } from "../src/artifact/RiverPipeline.js"
 import { readModel } from "../src/artifact/RiverReader.js"
+import { homesSuffix } from "../src/artifact/TrainedHomes.js"
 import { SettingInvalid } from "../src/Secrets.js"
 
 /** `model.pkl` → its directory, and the names of what is written there. */
@@ -14,6 +15,7 @@ export const outputFiles = Effect.fn("trainFiles.outputFiles")(function* (file: 
     pickle: name,
     json: `${stem}.json`,
     metadata: `${stem}_metadata.json`,
+    homes: `${stem}${homesSuffix}`,
     // A model that is refused leaves the champion's files alone.
     card: (isRefused: boolean) => `${stem}${isRefused ? "_refused" : ""}_card`,
     metrics: (isRefused: boolean) =>

@@ -260,7 +260,13 @@ export const connections = Config.all({
     "Seconds to finish requests in flight when stopping",
     Duration.seconds
   ),
-  maxConnections: setting("MAX_CONNECTIONS", atLeastOne, 512, "Connections open at once", same)
+  maxConnections: setting(
+    "MAX_CONNECTIONS",
+    atLeastOne,
+    2_048,
+    "Connections open at once; for one more, the one waiting longest for a request is closed, else a slow one",
+    same
+  )
 })
 
 const logLevels = {

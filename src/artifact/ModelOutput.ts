@@ -19,6 +19,8 @@ export interface OutputFile {
   /** Name within the directory. */
   readonly name: string
   readonly content: string | Uint8Array
+  /** Readable for its owner alone. */
+  readonly isPrivate?: boolean
 }
 
 const unwritable = (file: string) => (error: { readonly message: string }) =>
@@ -55,9 +57,11 @@ export const writeOutput = Effect.fn("ModelOutput.write")(function* (
   const encode = (content: string | Uint8Array) =>
     typeof content === "string" ? new TextEncoder().encode(content) : content
 
-  for (const { content, name } of files) {
+  for (const { content, isPrivate, name } of files) {
     const file = path.join(directory, temporary(name))
-    yield* Effect.acquireRelease(fs.open(file, { flag: "w", mode: 0o644 }), () => Effect.ignore(fs.remove(file))).pipe(
+    yield* Effect.acquireRelease(fs.open(file, { flag: "w", mode: isPrivate === true ? 0o600 : 0o644 }), () =>
+      Effect.ignore(fs.remove(file))
+    ).pipe(
       Effect.tap((opened) => Effect.zipRight(opened.writeAll(encode(content)), opened.sync)),
       Effect.mapError(unwritable(path.join(directory, name)))
     )

@@ -7,7 +7,16 @@ import { type EnvelopeKeys, openModel, sealModel, signingKeyId } from "./Envelop
 import type { Manifest } from "./Manifest.js"
 import { waitForLock } from "./ModelLock.js"
 import type { PythonJson } from "./PythonJson.js"
-import { listVersions, manifestFile, modelFile, RegistryError, readManifest, registryPaths } from "./Registry.js"
+import {
+  homesFile,
+  listVersions,
+  manifestFile,
+  modelFile,
+  RegistryError,
+  readManifest,
+  registryPaths
+} from "./Registry.js"
+import type { TrainedHomes } from "./TrainedHomes.js"
 
 /** There is nothing to go back to. */
 export class VersionUnknown extends Data.TaggedError("VersionUnknown")<{ readonly message: string }> {}
@@ -19,6 +28,8 @@ export interface Publication {
   readonly gate: Manifest["gate"]
   readonly metadata: Manifest["metadata"]
   readonly metrics: Manifest["metrics"]
+  /** Kept beside the version, for the operator alone. */
+  readonly homes?: TrainedHomes | null
 }
 
 export interface PublishOptions {
@@ -36,10 +47,10 @@ const syncDirectory = Effect.fn("Publish.syncDirectory")(function* (directory: s
   const fs = yield* FileSystem.FileSystem
   yield* Effect.scoped(Effect.flatMap(fs.open(directory), (opened) => opened.sync))
 })
-const writeSynced = Effect.fn("Publish.writeSynced")(function* (file: string, content: string) {
+const writeSynced = Effect.fn("Publish.writeSynced")(function* (file: string, content: string, mode = 0o644) {
   const fs = yield* FileSystem.FileSystem
   const bytes = new TextEncoder().encode(content)
-  yield* fs.open(file, { flag: "w", mode: 0o644 }).pipe(
+  yield* fs.open(file, { flag: "w", mode }).pipe(
     Effect.tap((opened) => Effect.zipRight(opened.writeAll(bytes), opened.sync)),
     Effect.scoped
   )
@@ -174,6 +185,9 @@ export const publish = Effect.fn("Publish.publish")(function* (publication: Publ
     yield* fs.remove(staged, { recursive: true, force: true })
     yield* fs.makeDirectory(staged)
     yield* writeSynced(path.join(staged, modelFile), sealed)
+    if (publication.homes) {
+      yield* writeSynced(path.join(staged, homesFile), `${JSON.stringify(publication.homes, null, 2)}\n`, 0o600)
+    }
     yield* writeSynced(path.join(staged, manifestFile), `${JSON.stringify(manifest, null, 2)}\n`)
     yield* syncDirectory(staged)
     yield* fs.rename(staged, path.join(versions, version))

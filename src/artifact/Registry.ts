@@ -2,7 +2,7 @@
  * Published models in `MODEL_DIR`:
  *
  *     AERO_SLM.enc -> versions/AERO_SLM.enc/20261125T031502417Z-1f0c9a4be2d7/model.enc
- *     versions/AERO_SLM.enc/20261125T031502417Z-1f0c9a4be2d7/{model.enc, manifest.json}
+ *     versions/AERO_SLM.enc/20261125T031502417Z-1f0c9a4be2d7/{model.enc, manifest.json, homes.json}
  *
  * Invariants:
  * - A version is complete before it has its name, and never changes after: written in a directory that begins with a point,
@@ -38,6 +38,8 @@ export const registryPaths = (directory: string, path: Path.Path) => ({
 })
 export const modelFile = "model.enc"
 export const manifestFile = "manifest.json"
+/** Which homes a version was trained with (`TrainedHomes`); absent where nobody knows. */
+export const homesFile = "homes.json"
 
 /** A model that clients can download. */
 export interface PublishedModel {

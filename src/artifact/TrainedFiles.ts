@@ -4,6 +4,7 @@ import { FileSystem, Path } from "@effect/platform"
 import { Data, Effect, Either, Option, Schema } from "effect"
 import type { GateVerdict } from "./Gate.js"
 import { readModel } from "./RiverReader.js"
+import { homesSuffix, TrainedHomes } from "./TrainedHomes.js"
 
 /** Not a file that can be published. */
 export class TrainedFilesUnreadable extends Data.TaggedError("TrainedFilesUnreadable")<{
@@ -59,5 +60,16 @@ export const readTrainedFiles = Effect.fn("TrainedFiles.read")(function* (file: 
   const metadata = yield* beside(`${stem}_metadata.json`)
   const metrics = yield* beside(`${stem}_metrics.json`, "metrics.json")
   const model = Option.map(Schema.decodeUnknownOption(Metadata)(metadata), ({ model }) => model)
-  return { pickle, metadata, metrics, model, verdict: verdictOf(pickle, metadata, metrics) }
+  const homes = Option.filter(
+    Schema.decodeUnknownOption(TrainedHomes)(yield* beside(`${stem}${homesSuffix}`)),
+    ({ model_sha256 }) => model_sha256 === createHash("sha256").update(pickle).digest("hex")
+  )
+  return {
+    pickle,
+    metadata,
+    metrics,
+    model,
+    homes: Option.getOrNull(homes),
+    verdict: verdictOf(pickle, metadata, metrics)
+  }
 })

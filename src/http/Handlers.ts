@@ -1,24 +1,19 @@
 import { HttpApiBuilder, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
-import { Clock, Context, Duration, Effect, Either, Layer, Option } from "effect"
+import { Clock, type Context, Duration, Effect, Either, Layer, Option } from "effect"
 import { readLastTraining } from "../artifact/LastTraining.js"
 import { Registry } from "../artifact/Registry.js"
 import { Auth } from "../pipeline/Auth.js"
 import { Ingest } from "../pipeline/Ingest.js"
 import { Backlog, type BacklogReport } from "../store/Backlog.js"
 import { Store, StoreError } from "../store/Store.js"
+import { About } from "./About.js"
 import { Api, type JournalStatus, type Readiness, type Resent, type Status, type SubmitResult } from "./Api.js"
 import { Clients } from "./Clients.js"
 import { CommunityHandlers, describeModel } from "./CommunityHandlers.js"
 import { MetricsHandlers } from "./MetricsHandlers.js"
 import { answer } from "./Problems.js"
 import { RightsHandlers } from "./RightsHandlers.js"
-
-/** What the status handler says about the program it runs in. */
-export class About extends Context.Tag("telemetry/http/About")<
-  About,
-  { readonly version: string; readonly modelDir: string; readonly retention: Duration.Duration }
->() {}
 
 const activeWindow = Duration.days(30)
 

@@ -1,5 +1,6 @@
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
+import { problemWith } from "./Problem.js"
 
 /** What Prometheus and VictoriaMetrics scrape. */
 export class MetricsGroup extends HttpApiGroup.make("metrics", { topLevel: true }).add(
@@ -7,6 +8,8 @@ export class MetricsGroup extends HttpApiGroup.make("metrics", { topLevel: true 
     .addSuccess(
       Schema.String.pipe(HttpApiSchema.withEncoding({ kind: "Text", contentType: "text/plain; version=0.0.4" }))
     )
+    .addError(problemWith(401, "No bearer token"))
+    .addError(problemWith(403, "The token is not valid"))
     .annotate(OpenApi.Summary, "Metrics in Prometheus' text format")
     .annotate(
       OpenApi.Description,

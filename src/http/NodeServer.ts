@@ -7,6 +7,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
 import type { Socket } from "node:net"
 import { Duration } from "effect"
+import { connectionsAllowed, type GaveWay, makeConnections } from "./Connections.js"
 
 export interface NodeServerOptions {
   readonly headersTimeout: Duration.Duration
@@ -14,6 +15,8 @@ export interface NodeServerOptions {
   readonly requestTimeout: Duration.Duration
   readonly shutdownGrace: Duration.Duration
   readonly maxConnections: number
+  /** Called for each connection that is closed because there are too many. */
+  readonly gaveWay: (why: GaveWay) => void
 }
 
 const answers: Readonly<Record<string, readonly [line: string, detail: string]>> = {
@@ -51,7 +54,8 @@ export const makeNodeServer = (options: NodeServerOptions): Server => {
     // Node's own refusal has no body, and nothing here depends on the name by which we were called.
     requireHostHeader: false
   })
-  server.maxConnections = options.maxConnections
+  const connections = makeConnections(Math.min(options.maxConnections, connectionsAllowed()), options.gaveWay)
+  server.on("connection", connections.opened)
   server.on("clientError", answerClientError)
   server.on("checkExpectation", (_request, response: ServerResponse) => {
     const body = JSON.stringify({ detail: "The header Expect is not understood" })
@@ -63,7 +67,8 @@ export const makeNodeServer = (options: NodeServerOptions): Server => {
     if (event === "upgrade") queueMicrotask(() => server.off("upgrade", listener))
   })
   // Effect takes its own listener away before it closes the server; what arrives in between must not be left hanging.
-  server.on("request", (_request, response) => {
+  server.on("request", (request, response) => {
+    connections.requested(request, response)
     if (server.listenerCount("request") === 1) answerDraining(response)
   })
   const close = server.close.bind(server)

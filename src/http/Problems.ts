@@ -11,6 +11,7 @@ const statusOf = {
   CredentialsRefused: 403,
   NotJson: 400,
   BodyMalformed: 400,
+  BodyTooSlow: 408,
   LengthRequired: 411,
   BodyTooLarge: 413,
   MediaTypeUnsupported: 415,

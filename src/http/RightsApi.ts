@@ -46,7 +46,11 @@ export const ErasureReceipt = Schema.Struct({
   damaged_files: Schema.Array(Schema.String).annotations({
     description: "Files set aside by repairs, which may still hold data of any home; delete_damaged deletes them"
   }),
-  deleted_files: Schema.Array(Schema.String)
+  deleted_files: Schema.Array(Schema.String),
+  affected_models: Schema.Array(
+    Schema.Struct({ name: Schema.String, version: Schema.NullOr(Schema.String), is_current: Schema.Boolean })
+  ).annotations({ description: "Trained with that home, and still there; without a version: not published" }),
+  models_of_unknown_homes: Schema.Int.annotations({ description: "Models of which nobody knows whose data they had" })
 }).annotations({ identifier: "ErasureReceipt" })
 export type ErasureReceipt = typeof ErasureReceipt.Type
 

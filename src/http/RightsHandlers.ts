@@ -1,13 +1,15 @@
 import { HttpApiBuilder, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { type Cause, Clock, Effect, Schema, Stream } from "effect"
+import { affectedModels } from "../artifact/TrainedHomes.js"
 import type { InstallationId } from "../domain/InstallationId.js"
 import { Auth } from "../pipeline/Auth.js"
 import { checkHead, readBody } from "../pipeline/Body.js"
 import { ByteBuffer } from "../pipeline/ByteBuffer.js"
 import { EnvelopeMismatch } from "../pipeline/Decode.js"
 import { parseJson } from "../pipeline/Json.js"
-import { Store, type StoreError } from "../store/Store.js"
+import { Store, StoreError } from "../store/Store.js"
+import { About } from "./About.js"
 import { Api } from "./Api.js"
 import { Clients } from "./Clients.js"
 import { contentTypeOf, exportLines } from "./ExportLines.js"
@@ -39,6 +41,7 @@ export const RightsHandlers = HttpApiBuilder.group(Api, "rights", (handlers) =>
     const auth = yield* Auth
     const clients = yield* Clients
     const store = yield* Store
+    const { modelDir } = yield* About
 
     const authorize = (request: HttpServerRequest.HttpServerRequest) =>
       auth.admin(request.headers.authorization, clients.of(request).isLocal)
@@ -83,6 +86,10 @@ export const RightsHandlers = HttpApiBuilder.group(Api, "rights", (handlers) =>
       yield* authorize(request)
       const { delete_damaged, dry_run, installation_id } = yield* readRequest(request, EraseRequest)
       const { records, samples } = yield* sumsOf(installation_id)
+      // First: a receipt that cannot be written is no reason to have erased.
+      const { models, unknown } = yield* affectedModels(modelDir, installation_id).pipe(
+        Effect.mapError((cause) => new StoreError({ operation: "look through MODEL_DIR", cause }))
+      )
       const blocks = dry_run ? null : yield* store.erase(installation_id)
       const damaged = yield* store.damagedFiles
       const isDeleting = delete_damaged && !dry_run
@@ -95,7 +102,9 @@ export const RightsHandlers = HttpApiBuilder.group(Api, "rights", (handlers) =>
         blocks,
         at: (yield* Clock.currentTimeMillis) / 1000,
         damaged_files: isDeleting ? [] : damaged,
-        deleted_files: isDeleting ? damaged : []
+        deleted_files: isDeleting ? damaged : [],
+        affected_models: models.map(({ isCurrent, name, version }) => ({ name, version, is_current: isCurrent })),
+        models_of_unknown_homes: unknown.length
       }
       if (!dry_run) yield* Effect.logInfo("erased the data of one home", { blocks, records, samples })
       return HttpServerResponse.unsafeJson(receipt)

@@ -1,6 +1,8 @@
 import { HttpApiBuilder, HttpApiSwagger, HttpMiddleware, HttpServer } from "@effect/platform"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { Layer } from "effect"
+import { Effect, Layer } from "effect"
+import { Metrics, metricTable } from "../observability/Metrics.js"
+import type { GaveWay } from "./Connections.js"
 import { layerApi } from "./Handlers.js"
 import { accessLog, layerEdge } from "./Middleware.js"
 import { makeNodeServer, type NodeServerOptions } from "./NodeServer.js"
@@ -15,11 +17,19 @@ export const layerHttp = HttpApiBuilder.serve(accessLog).pipe(
   (layer) => HttpMiddleware.withTracerDisabledWhen(layer, () => true)
 )
 
-export interface ListenOptions extends NodeServerOptions {
+export interface ListenOptions extends Omit<NodeServerOptions, "gaveWay"> {
   readonly host: string
   /** 0 picks a free one. */
   readonly port: number
 }
 
 export const layerListener = (options: ListenOptions) =>
-  NodeHttpServer.layer(() => makeNodeServer(options), { host: options.host, port: options.port })
+  Layer.unwrapEffect(
+    Effect.map(Metrics, (metrics) => {
+      const gaveWay = (reason: GaveWay) => metrics.add(metricTable.connectionsClosed, 1, { reason })
+      return NodeHttpServer.layer(() => makeNodeServer({ ...options, gaveWay }), {
+        host: options.host,
+        port: options.port
+      })
+    })
+  )

@@ -44,6 +44,11 @@ export const metricTable = {
   bytesStored: counter("stored_bytes_total", "Compressed bytes written to the store or journal"),
 
   requestDuration: histogram("http_request_duration_seconds", "From a request's head to its answer", "route", "status"),
+  connectionsClosed: counter(
+    "connections_closed_total",
+    "Connections closed beyond MAX_CONNECTIONS: waiting for a request, slow, or refused",
+    "reason"
+  ),
   bytesReceived: counter("http_received_bytes_total", "Bytes read from connections, headers included"),
 
   storeReady: gauge("store_ready", "1 while submissions can be stored durably"),
@@ -82,6 +87,7 @@ const zeros: ReadonlyArray<readonly [Definition, Readonly<Record<string, string>
   ...["stored", "duplicate", "credentials_refused", "store_full", "store_error"].map(
     (result) => [metricTable.submissions, { result }] as const
   ),
+  ...["waiting", "slow", "refused"].map((reason) => [metricTable.connectionsClosed, { reason }] as const),
   ...["accepted", "refused", "unavailable"].map((result) => [metricTable.drainAttempts, { result }] as const)
 ]
 

@@ -15,6 +15,9 @@ export class BodyMalformed extends Data.TaggedError("BodyMalformed")<{ readonly 
 
 export class MediaTypeUnsupported extends Data.TaggedError("MediaTypeUnsupported")<{ readonly detail: string }> {}
 
+/** Whether there is room for that many bytes; when not, `resume` is called once there is. */
+export type Room = (bytes: number, resume: () => void) => boolean
+
 export type BodyError = BodyTooLarge | LengthRequired | BodyMalformed | MediaTypeUnsupported
 
 /** Node's request is what the pipeline reads from: Effect's own body reader is quadratic in the number of chunks. */
@@ -29,8 +32,6 @@ const decompressors: ReadonlyMap<string, () => Transform> = new Map([
 
 const contentCodingOf = (request: BodySource) =>
   (request.headers["content-encoding"] ?? "identity").trim().toLowerCase()
-
-export const isCompressed = (request: BodySource): boolean => contentCodingOf(request) !== "identity"
 
 /** `Content-Length`, or undefined for a chunked body. */
 export const declaredLength = (request: BodySource): number | undefined => {
@@ -62,8 +63,15 @@ const tooLarge = (maxBytes: number, where: string) =>
  * Reads and decompresses a body into `buffer`, counting bytes on both sides of the decompressor while they stream, so that
  * neither a long body nor a decompression bomb is ever held in memory beyond `maxBytes`. Ends with the first violation; the
  * rest of the request is then left unread (`http/NodeServer` closes such connections).
+ *
+ * @param room asked before more is kept; while there is none, neither the request nor its decompressor goes on
  */
-export const readBody = (request: BodySource, maxBytes: number, buffer: ByteBuffer): Effect.Effect<Buffer, BodyError> =>
+export const readBody = (
+  request: BodySource,
+  maxBytes: number,
+  buffer: ByteBuffer,
+  room: Room = () => true
+): Effect.Effect<Buffer, BodyError> =>
   Effect.async((resume) => {
     const decompressor = decompressors.get(contentCodingOf(request))?.()
     const chunks: Array<Buffer> = []
@@ -90,6 +98,8 @@ export const readBody = (request: BodySource, maxBytes: number, buffer: ByteBuff
       if (plainBytes > maxBytes) return finish(tooLarge(maxBytes, "after decompression"))
       // Collected first and copied at the end: freed one by one, the chunks would make malloc return their pages each time.
       chunks.push(chunk)
+      const source = decompressor ?? request
+      if (!room(plainBytes, () => source.resume())) source.pause()
     }
     const onWire = (chunk: Buffer) => {
       wireBytes += chunk.length

@@ -1,32 +1,19 @@
 import { Array as Arr, Clock, Context, Data, Duration, Effect, Layer, type ParseResult, Schema } from "effect"
 import { canonicalModel } from "../domain/ModelName.js"
 import { Envelope, type Submission } from "../domain/Submission.js"
-import {
-  type BodyError,
-  type BodySource,
-  BodyTooLarge,
-  checkHead,
-  declaredLength,
-  isCompressed,
-  readBody
-} from "./Body.js"
+import { type BodyError, type BodySource, BodyTooLarge, checkHead, type Room, readBody } from "./Body.js"
 import { type ByteBuffer, makeBufferPool } from "./ByteBuffer.js"
 import { FieldNames } from "./FieldNames.js"
+import { type BodyTooSlow, makeInFlight, type Overloaded } from "./InFlight.js"
 import { type NotJson, parseJson } from "./Json.js"
 import { decodeRecords } from "./Records.js"
-import { isTooDense } from "./Structure.js"
+import { hasGiantObject, isTooDense } from "./Structure.js"
 import { transcode } from "./Transcode.js"
 
 /** JSON, but not a submission. `detail` names keys and expectations, never values. */
 export class EnvelopeMismatch extends Data.TaggedError("EnvelopeMismatch")<{ readonly detail: string }> {}
 
-/** More bytes in flight than `MAX_IN_FLIGHT_BYTES`, for longer than a client waits. */
-export class Overloaded extends Data.TaggedError("Overloaded")<{
-  readonly detail: string
-  readonly retryAfterSeconds: number
-}> {}
-
-export type DecodeError = BodyError | NotJson | EnvelopeMismatch | Overloaded
+export type DecodeError = BodyError | NotJson | EnvelopeMismatch | Overloaded | BodyTooSlow
 
 export interface DecodeLimits {
   /** Bound of one body, on the wire and again after decompression. */
@@ -38,12 +25,6 @@ export interface DecodeLimits {
   /** How many field names that the sensor registry does not have an installation may use. */
   readonly unknownFields: number
 }
-
-const overload = {
-  /** Half of the 30 seconds after which loggers give up and forget their data. */
-  duration: "15 seconds",
-  onTimeout: () => new Overloaded({ detail: "Too many submissions at once, please retry", retryAfterSeconds: 30 })
-} as const
 
 const expectations: Readonly<Record<string, string>> = {
   installation_id: "must be a UUID, not the nil UUID",
@@ -75,6 +56,7 @@ const mismatchOf = (error: ParseResult.ParseError): EnvelopeMismatch => {
 }
 
 const tooDense = new BodyTooLarge({ detail: "The body holds more objects and arrays than records could need" })
+const giantObject = new BodyTooLarge({ detail: "The body holds an object with more fields than a record could have" })
 
 const decodeEnvelope = Schema.decodeUnknown(Envelope, { errors: "all" })
 
@@ -109,8 +91,11 @@ export const decodeBody = Effect.fn("Decode.decodeBody")(function* (
   fieldSets: ByteBuffer,
   names?: FieldNames
 ) {
+  if (isTooDense(body)) return yield* tooDense
   const submission = transcode(body, nowMs, retentionMs, fieldSets, names)
-  return submission ?? (yield* submissionOf(yield* parseJson(body), nowMs, retentionMs, fieldSets, names))
+  if (submission !== undefined) return submission
+  if (hasGiantObject(body)) return yield* giantObject
+  return yield* submissionOf(yield* parseJson(body), nowMs, retentionMs, fieldSets, names)
 })
 
 /** Second stage: the bytes of a request → a submission whose every sample is fit to be stored. */
@@ -131,21 +116,17 @@ export class Decode extends Context.Tag("telemetry/pipeline/Decode")<
         const withBuffer = makeBufferPool()
         const names = new FieldNames(limits.unknownFields)
         const retentionMs = Duration.toMillis(limits.retention)
-        const inFlightBytes = yield* Effect.makeSemaphore(Math.max(limits.maxInFlightBytes, limits.maxBodyBytes))
+        const inFlight = makeInFlight(Math.max(limits.maxInFlightBytes, limits.maxBodyBytes))
 
-        /** A compressed body may grow to the limit whatever it declares; one of unknown length may have it already. */
-        const reservationOf = (request: BodySource) =>
-          isCompressed(request) ? limits.maxBodyBytes : (declaredLength(request) ?? limits.maxBodyBytes)
-
-        const readAndDecode = Effect.fn("Decode.readAndDecode")((request: BodySource, fieldSets: ByteBuffer) =>
-          withBuffer((buffer) =>
-            Effect.gen(function* () {
-              const body = yield* readBody(request, limits.maxBodyBytes, buffer)
-              if (isTooDense(body)) return yield* tooDense
-              const nowMs = yield* Clock.currentTimeMillis
-              return yield* decodeBody(body, nowMs, retentionMs, fieldSets, names)
-            })
-          )
+        const readAndDecode = Effect.fn("Decode.readAndDecode")(
+          (request: BodySource, room: Room, fieldSets: ByteBuffer) =>
+            withBuffer((buffer) =>
+              Effect.gen(function* () {
+                const body = yield* readBody(request, limits.maxBodyBytes, buffer, room)
+                const nowMs = yield* Clock.currentTimeMillis
+                return yield* decodeBody(body, nowMs, retentionMs, fieldSets, names)
+              })
+            )
         )
 
         const withSubmission = <A, E, R>(
@@ -154,11 +135,8 @@ export class Decode extends Context.Tag("telemetry/pipeline/Decode")<
         ) =>
           Effect.gen(function* () {
             yield* checkHead(request, limits.maxBodyBytes)
-            const bytes = reservationOf(request)
-            return yield* Effect.acquireUseRelease(
-              inFlightBytes.take(bytes).pipe(Effect.interruptible, Effect.timeoutFail(overload)),
-              () => withBuffer((fieldSets) => Effect.flatMap(readAndDecode(request, fieldSets), use)),
-              () => inFlightBytes.release(bytes)
+            return yield* inFlight.hold(request, (room) =>
+              withBuffer((fieldSets) => Effect.flatMap(readAndDecode(request, room, fieldSets), use))
             )
           }).pipe(Effect.withSpan("Decode.withSubmission"))
         return { withSubmission }

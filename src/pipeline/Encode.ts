@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto"
 import { promisify } from "node:util"
 import { constants, gzip } from "node:zlib"
-import { Context, Effect, Layer } from "effect"
+import { Array as Arr, Context, Effect, Layer } from "effect"
 import type { Block } from "../domain/Block.js"
 import type { Reading, Source, Submission } from "../domain/Submission.js"
 import { type ByteBuffer, makeBufferPool } from "./ByteBuffer.js"
@@ -77,6 +77,25 @@ export const writeLines = (buffer: ByteBuffer, submission: Submission, sourceNum
       }
 }
 
+const dayMs = 86_400_000
+/** Retention removes whole blocks: a sample stays that much longer than it should at most. */
+export const longestSpanMs = 2 * dayMs
+
+/** The submission itself when it spans two days at most, which all but the oddest do; else a part for each day (UTC). */
+const partsOf = (submission: Submission): ReadonlyArray<Submission> => {
+  let firstMs = Number.POSITIVE_INFINITY
+  let lastMs = 0
+  for (const { timestampMs } of submission.readings) {
+    firstMs = Math.min(firstMs, timestampMs)
+    lastMs = Math.max(lastMs, timestampMs)
+  }
+  if (lastMs - firstMs <= longestSpanMs) return [submission]
+  const byDay = Arr.groupBy(submission.readings, ({ timestampMs }) => String(Math.floor(timestampMs / dayMs)))
+  return Object.entries(byDay)
+    .sort(([a], [b]) => Number(a) - Number(b))
+    .map(([, readings]) => ({ ...submission, readings }))
+}
+
 /** The digest of the only block, or the digest of the blocks' digests in order. */
 const receiptOf = (blocks: ReadonlyArray<Block>): string => {
   if (blocks.length === 1) return blocks[0]!.sha256.toString("hex")
@@ -85,7 +104,7 @@ const receiptOf = (blocks: ReadonlyArray<Block>): string => {
 
 const sha256 = (bytes: Buffer): Buffer => createHash("sha256").update(bytes).digest()
 
-/** Fourth stage: a submission → blocks of line protocol, one per source, compressed outside the main thread. */
+/** Fourth stage: a submission → blocks of line protocol, one per source and two days at most, compressed outside the main thread. */
 export class Encode extends Context.Tag("telemetry/pipeline/Encode")<
   Encode,
   { readonly blocks: (submission: Submission) => Effect.Effect<Encoded> }
@@ -105,7 +124,10 @@ export class Encode extends Context.Tag("telemetry/pipeline/Encode")<
       })
 
     const blocks = Effect.fn("Encode.blocks")(function* (submission: Submission) {
-      const encoded = yield* Effect.forEach(submission.sources, (_, sourceNumber) => block(submission, sourceNumber))
+      const encoded = yield* Effect.forEach(
+        partsOf(submission).flatMap((part) => submission.sources.map((_, source) => ({ part, source }))),
+        ({ part, source }) => block(part, source)
+      )
       const blocks = encoded.flat()
       return { blocks, receipt: receiptOf(blocks) }
     })

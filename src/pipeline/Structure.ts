@@ -4,8 +4,6 @@
  *
  * Cost: one native search per bracket, 0.1 ms for a logger's batch of 2.7 MB, less than a hundredth of parsing it; at most
  * 8 ms for 16 MB of any content. Brackets within strings count too.
- *
- * Not covered: one object of a million different keys, a second for 16 MB.
  */
 const alwaysParsedBytes = 64 * 1024
 /** A record of one sensor with a short name has 32 bytes and one bracket. */
@@ -20,6 +18,49 @@ export const isTooDense = (body: Uint8Array): boolean => {
   for (const bracket of [openBrace, openBracket]) {
     for (let at = body.indexOf(bracket); at >= 0; at = body.indexOf(bracket, at + 1)) {
       if (--left < 0) return true
+    }
+  }
+  return false
+}
+
+/** A record of every known sensor has 700. */
+const mostFields = 10_000
+
+const quote = 0x22
+const backslash = 0x5c
+const comma = 0x2c
+const closeBrace = 0x7d
+const closeBracket = 0x5d
+
+/**
+ * Whether an object has more fields than any record. To be asked before a parser builds it: a million keys in one object
+ * become a dictionary, which takes ten times as long as they do in records, two seconds for 16 MB.
+ *
+ * Cost: one pass over the bytes, a tenth of parsing them. Says nothing of what is not JSON.
+ */
+export const hasGiantObject = (body: Uint8Array): boolean => {
+  /** Fields seen in each object that is open; arrays may have any number of elements. */
+  const fields: Array<number> = []
+  let count = Number.NEGATIVE_INFINITY
+  for (let at = 0; at < body.length; at++) {
+    switch (body[at]) {
+      case quote:
+        for (at++; at < body.length && body[at] !== quote; at++) if (body[at] === backslash) at++
+        break
+      case comma:
+        if (++count >= mostFields) return true
+        break
+      case openBrace:
+        fields.push(count)
+        count = 0
+        break
+      case openBracket:
+        fields.push(count)
+        count = Number.NEGATIVE_INFINITY
+        break
+      case closeBrace:
+      case closeBracket:
+        count = fields.pop() ?? Number.NEGATIVE_INFINITY
     }
   }
   return false

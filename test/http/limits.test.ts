@@ -2,6 +2,7 @@ import { request } from "node:http"
 import { brotliCompressSync, constants, deflateSync, gzipSync } from "node:zlib"
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
+import { hasGiantObject } from "../../src/pipeline/Structure.js"
 import { accepted, layerTestServer, newHome, post, refused, serverPort, testToken } from "../support/testServer.js"
 import { head, openWire, submitHead } from "../support/wire.js"
 
@@ -116,6 +117,22 @@ layer(layerTestServer(settings), { excludeTestServices: true })("too much", (it)
       assert.strictEqual(status, 413)
       assert.include(detail, "more objects and arrays")
     })
+  )
+
+  it.effect(
+    "413 for an object of more fields than any record, hidden or not; a week's records of all sensors pass",
+    () =>
+      Effect.gen(function* () {
+        const fields = Array.from({ length: 300_000 }, (_, i) => `"k${i}":${i % 100 === 0 ? "{}" : 1}`).join()
+        const home = newHome([{ timestamp: Date.now() / 1000, temp_outside: 1 }])
+        for (const hidden of [fields, `"a\\"},{":1,${fields}`]) {
+          const { detail, status } = yield* refused(`${JSON.stringify(home).slice(0, -1)},"more":{${hidden}}}`)
+          assert.strictEqual(status, 413)
+          assert.include(detail, "more fields than a record")
+        }
+        const record = `{${Array.from({ length: 9_000 }, (_, i) => `"k${i}":${i}`).join()}}`
+        assert.isFalse(hasGiantObject(Buffer.from(`{"data":[${Array(100).fill(record).join()}]}`)))
+      })
   )
 
   it.effect("the densest records that a logger could write are read", () =>

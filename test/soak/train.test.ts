@@ -149,8 +149,13 @@ describe.skipIf(!hasVictoriaMetrics)("telemetry train, from uploads", () => {
       "model.pkl",
       "model_card.html",
       "model_card.md",
+      "model_homes.json",
       "model_metadata.json"
     ])
+    assert.lengthOf(
+      JSON.parse(readFileSync(fromEmbedded.replace(".pkl", "_homes.json"), "utf8")).homes,
+      metadata.data.installations
+    )
   })
 
   describeWithPython("and River 0.23.0", () => {
@@ -203,6 +208,7 @@ describe("telemetry train", () => {
       "AERO_SLM.pkl",
       "AERO_SLM_card.html",
       "AERO_SLM_card.md",
+      "AERO_SLM_homes.json",
       "AERO_SLM_metadata.json",
       "AERO_SLM_metrics.json",
       "summary.md"

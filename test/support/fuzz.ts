@@ -71,6 +71,12 @@ const path = fc.oneof(
       "/api/v1/installations",
       "/api/v1/status",
       "/api/v1/quarantine/resend",
+      "/api/v1/pool/status",
+      "/api/v1/model/check",
+      "/api/v1/model/download",
+      "/api/v1/models",
+      "/api/v1/community/averages",
+      "/metrics",
       "/ready",
       "/health"
     )
@@ -85,20 +91,123 @@ export const hostileRequest: fc.Arbitrary<HostileRequest> = fc.record({
   body
 })
 
-export const sendHostile = async (url: string, { body, headers, method, path }: HostileRequest) => {
+export interface HostileAnswer {
+  readonly status: number
+  readonly contentType: string
+  readonly text: string
+}
+
+export const sendHostile = async (
+  url: string,
+  { body, headers, method, path }: HostileRequest
+): Promise<HostileAnswer> => {
   const response = await fetch(url + path, {
     method,
     headers,
     ...(method === "GET" || body === undefined ? {} : { body })
   })
-  return { status: response.status, text: await response.text() }
+  return {
+    status: response.status,
+    contentType: response.headers.get("content-type") ?? "",
+    text: await response.text()
+  }
 }
 
-const documented = [200, 400, 401, 403, 404, 405, 410, 411, 413, 415, 422, 429]
+/** What every address may answer besides what its own description says: unknown, another method, no HTTP. */
+const anywhere = ["400", "404", "405", "408", "417", "429", "431"]
+
+const OpenApi = Schema.Struct({
+  paths: Schema.Record({
+    key: Schema.String,
+    value: Schema.Record({
+      key: Schema.String,
+      value: Schema.Struct({
+        responses: Schema.Record({
+          key: Schema.String,
+          value: Schema.Struct({
+            content: Schema.optional(
+              Schema.Record({ key: Schema.String, value: Schema.Struct({ schema: Schema.Unknown }) })
+            )
+          })
+        })
+      })
+    })
+  }),
+  components: Schema.Struct({ schemas: Schema.Record({ key: Schema.String, value: Schema.Unknown }) })
+})
+
+type JsonSchema = Readonly<Record<string, unknown>>
+
+/** What of JSON Schema Effect writes for the API's answers; anything else is an error, so that nothing goes unchecked. */
+const mismatch = (value: unknown, schema: JsonSchema, definitions: Readonly<Record<string, unknown>>): string => {
+  const { $ref } = schema
+  if (typeof $ref === "string") {
+    const name = $ref.replace("#/components/schemas/", "")
+    return mismatch(value, Object(definitions[name]), definitions)
+  }
+  for (const keyword of Object.keys(schema)) if (!keywords.has(keyword)) throw new Error(`unknown keyword ${keyword}`)
+  if (Array.isArray(schema.anyOf)) {
+    const found = schema.anyOf.map((one) => mismatch(value, one, definitions))
+    return found.includes("") ? "" : `none of: ${found.join("; ")}`
+  }
+  if (Array.isArray(schema.enum)) return schema.enum.includes(value) ? "" : "not one of the values"
+  switch (schema.type) {
+    case "integer":
+      return Number.isInteger(value) && belowOrIn(value, schema) ? "" : "no integer in range"
+    case "number":
+    case "boolean":
+    case "string":
+      return typeof value === schema.type ? "" : `no ${schema.type}`
+    case "null":
+      return value === null ? "" : "not null"
+    case "array": {
+      if (!Array.isArray(value)) return "no array"
+      return value.map((item) => mismatch(item, Object(schema.items), definitions)).find((found) => found !== "") ?? ""
+    }
+    case "object": {
+      if (typeof value !== "object" || value === null || Array.isArray(value)) return "no object"
+      const properties: Readonly<Record<string, JsonSchema>> = Object(schema.properties)
+      for (const key of Array.isArray(schema.required) ? schema.required : []) {
+        if (!(key in value)) return `${key} is missing`
+      }
+      for (const [key, item] of Object.entries(value)) {
+        const property = properties[key] ?? schema.additionalProperties
+        if (property === false || property === undefined) return `${key} is not documented`
+        const found = mismatch(item, Object(property), definitions)
+        if (found !== "") return `${key}: ${found}`
+      }
+      return ""
+    }
+    default:
+      return Object.keys(schema).some((key) => key === "type") ? `type ${String(schema.type)}` : ""
+  }
+}
+const keywords = new Set(
+  "type anyOf enum properties required additionalProperties items minimum maximum title description examples".split(" ")
+)
+const belowOrIn = (value: unknown, { maximum, minimum }: JsonSchema): boolean =>
+  typeof value === "number" &&
+  (typeof minimum !== "number" || value >= minimum) &&
+  (typeof maximum !== "number" || value <= maximum)
+
+/** Reads the published schema; what it returns says what is wrong with an answer, undefined when nothing is. */
+export const answersAsPublished = async (url: string) => {
+  const spec = Schema.decodeUnknownSync(OpenApi)(await (await fetch(`${url}/openapi.json`)).json())
+  return ({ method, path }: HostileRequest, { contentType, status, text }: HostileAnswer): string | undefined => {
+    const operation = spec.paths[path.split("?", 1)[0]!]?.[method.toLowerCase()]
+    const documented = operation?.responses[String(status)]
+    if (documented === undefined) {
+      if (!anywhere.includes(String(status))) return `status ${status} is not documented: ${text}`
+      return decodeProblem(text)._tag === "Left" ? `status ${status} with ${text}` : undefined
+    }
+    if (documented.content === undefined) return text === "" ? undefined : `status ${status} with a body`
+    const typeOf = (text: string) => text.split(";", 1)[0]!.trim()
+    const media = Object.entries(documented.content).find(([type]) => typeOf(type) === typeOf(contentType))?.[1]
+    if (media === undefined) return `status ${status} of type ${contentType}`
+    if (!contentType.startsWith("application/json")) return undefined
+    const found = mismatch(JSON.parse(text), Object(media.schema), spec.components.schemas)
+    return found === "" ? undefined : `status ${status}, ${found}: ${text.slice(0, 300)}`
+  }
+}
+
 const decodeProblem = Schema.decodeUnknownEither(Schema.parseJson(Problem), { onExcessProperty: "error" })
-
-/** What is wrong with an answer; undefined when nothing is. */
-export const problemOfAnswer = ({ status, text }: { readonly status: number; readonly text: string }) => {
-  if (!documented.includes(status)) return `status ${status}: ${text}`
-  return status >= 400 && decodeProblem(text)._tag === "Left" ? `status ${status} with ${text}` : undefined
-}

@@ -49,10 +49,12 @@ export const spawnServer = (environment: Environment): SpawnedServer => {
     new Promise<RegExpExecArray>((resolve, reject) => {
       const look = () => {
         const found = pattern.exec(log)
-        if (found !== null) resolve(found)
+        if (found === null) return
+        child.stderr.off("data", look)
+        resolve(found)
       }
-      look()
       child.stderr.on("data", look)
+      look()
       child.once("close", (code, signal) => reject(new Error(`serve ended early (${code ?? signal}): ${log}`)))
     })
   return { child, pid: child.pid!, log: () => log, ended, stop, logged }
@@ -60,6 +62,7 @@ export const spawnServer = (environment: Environment): SpawnedServer => {
 
 /** The same once it listens; rejects when it ends before. */
 export const startServer = async (environment: Environment): Promise<RunningServer> => {
+  if (environment.LOG_LEVEL === "error") throw new Error("at this level the log does not say where the server listens")
   const server = spawnServer(environment)
   const [, url] = await server.logged(/Listening on (http:\/\/[\d.]+:\d+)/)
   return { ...server, url: url! }

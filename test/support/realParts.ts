@@ -2,8 +2,9 @@
  * Parts that tests run for real and that a developer's machine may lack. CI sets `REQUIRE_REAL_PARTS`, so that nothing is
  * skipped there in silence.
  */
-import { accessSync, constants } from "node:fs"
+import { accessSync, constants, existsSync } from "node:fs"
 import { delimiter, join } from "node:path"
+import { fileURLToPath } from "node:url"
 
 /** The first executable of that name on the PATH. */
 const findExecutable = (name: string): string | undefined =>
@@ -35,5 +36,7 @@ export const hasVictoriaMetrics = requirePart(
   "apt-get install victoria-metrics"
 )
 
-/** Of the soak tests, which CI runs where it has it. */
-export const hasSchemathesis = findExecutable("st") !== undefined
+/** Of the virtual environment, as River is. */
+export const schemathesis = fileURLToPath(new URL("../../.venv/bin/st", import.meta.url))
+export const requireSchemathesis = (): boolean =>
+  requirePart(existsSync(schemathesis), "schemathesis", ".venv/bin/pip install -r test/python/requirements.txt")
