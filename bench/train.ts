@@ -75,6 +75,7 @@ const train = async (url: string, output: string) => {
     for (const line of text.split("\n")) {
       if (line.startsWith("deriving")) begin("features (danfo)")
       if (line.startsWith("fitting")) begin("fit")
+      if (line.startsWith("judging")) begin("judge")
     }
   })
   let peakMb = 0
@@ -111,6 +112,7 @@ export const run = (): Promise<Result> =>
         share("start and load"),
         share("features (danfo)"),
         share("fit"),
+        share("judge"),
         { step: "all, written", seconds: seconds.toFixed(1), share: "100 %", "peak MB": peakMb.toFixed(0) }
       ]
     }

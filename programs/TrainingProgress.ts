@@ -2,22 +2,40 @@ import { Clock, Effect, Ref } from "effect"
 import type { OnProgress, Progress } from "../src/training/Progress.js"
 
 const count = new Intl.NumberFormat("en")
-/** Between plain lines while loading. */
+/** Between plain lines of one step. */
 const lineEveryMs = 10_000
 
 /** For people: "12 s", "3 min 5 s". */
-export const time = (seconds: number): string =>
-  seconds < 60 ? `${Math.ceil(seconds)} s` : `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`
+export const time = (seconds: number): string => {
+  const whole = Math.ceil(seconds)
+  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`
+}
+
+/** What a line is about; the next one about the same may wait. */
+const subjectOf = (progress: Progress): string => {
+  switch (progress.step) {
+    case "loading":
+      return "loading"
+    case "deriving features":
+      return `deriving the baseline's features, ${progress.mode}`
+    case "fitting baseline":
+      return `fitting the baseline, ${progress.mode}`
+    case "fitting":
+    case "judging":
+      return `${progress.step} ${progress.subject}`
+  }
+}
 
 const sentence = (progress: Progress, seconds: number): string => {
   const { done, total } = progress
   switch (progress.step) {
-    case "fitting homes":
-    case "judging homes":
-      return `${progress.step}: ${done} of ${total}`
     case "deriving features":
+    case "fitting baseline":
+      return `${subjectOf(progress)} (${done + 1} of ${total})`
     case "fitting":
-      return `${progress.step} of ${progress.mode} (${done + 1} of ${total})`
+      return `${subjectOf(progress)}: ${done} of ${total} homes read`
+    case "judging":
+      return `${subjectOf(progress)}: ${done} of ${total} homes`
     case "loading": {
       const rate = progress.records / Math.max(seconds, 0.001)
       const left = done === total ? "" : `, ${time((seconds / done) * (total - done))} left`
@@ -29,7 +47,7 @@ const sentence = (progress: Progress, seconds: number): string => {
 /** On a terminal one line that is written over; elsewhere plain lines, not too many of them. */
 export const trainingProgress = Effect.gen(function* () {
   const startMs = yield* Clock.currentTimeMillis
-  const lastMs = yield* Ref.make(startMs)
+  const last = yield* Ref.make({ subject: "", atMs: startMs })
   const isTerminal = process.stderr.isTTY === true
   const report: OnProgress = (progress) =>
     Effect.gen(function* () {
@@ -39,9 +57,11 @@ export const trainingProgress = Effect.gen(function* () {
         process.stderr.write(`\r\u001b[K${text}`)
         return
       }
-      const isDue = nowMs - (yield* Ref.get(lastMs)) >= lineEveryMs
-      if (progress.step === "loading" && progress.done < progress.total && !isDue) return
-      yield* Ref.set(lastMs, nowMs)
+      const subject = subjectOf(progress)
+      const before = yield* Ref.get(last)
+      const isDue = subject !== before.subject || nowMs - before.atMs >= lineEveryMs
+      if (progress.done < progress.total && !isDue) return
+      yield* Ref.set(last, { subject, atMs: nowMs })
       process.stderr.write(`${text}\n`)
     })
   /** Leaves the terminal's cursor on a line of its own. */

@@ -8,7 +8,6 @@ import type { Dataset, DatasetRange } from "./Dataset.js"
 import { type HomeRecords, spanDays } from "./HomeRecords.js"
 import { measurementsOf } from "./Measurements.js"
 import { type ModeRecords, modeRecords, thinned } from "./ModeRecords.js"
-import type { OnProgress } from "./Progress.js"
 import type { ModeRecordsByMode } from "./ResidualTraining.js"
 
 /** Of one mode, over all homes: 0.3 GB with ten sensors. */
@@ -39,7 +38,7 @@ export const readFitHomes = Effect.fn("FitHomes.read")(function* (
   options: { readonly model: string; readonly range: DatasetRange },
   installationIds: ReadonlyArray<string>,
   sensors: ReadonlyArray<string>,
-  onProgress: OnProgress
+  onHome: (done: number) => Effect.Effect<void>
 ) {
   const wanted = new Set([...sensors, statusSensor])
   const most = Math.floor(mostRecords / Math.max(1, installationIds.length))
@@ -55,7 +54,7 @@ export const readFitHomes = Effect.fn("FitHomes.read")(function* (
         standby: thinned(standby, most)
       })
     }
-    yield* onProgress({ step: "fitting homes", done: i + 1, total: installationIds.length })
+    yield* onHome(i + 1)
   }
   return homes
 })

@@ -85,8 +85,10 @@ export const judge = Effect.fn("Judgement.judge")(function* (
   const rounds: ReadonlyArray<Split> = isSingle ? [{ fit: [only!], calibrate: [], test: [only!] }] : splits
   const heatpumpsOf = (ids: ReadonlyArray<string>) => sample.owners.filter((owner) => ids.includes(owner)).length
 
-  const fitHomes = Effect.fnUntraced(function* (ids: ReadonlyArray<string>, share: number) {
-    const homes = yield* readFitHomes(dataset, options, ids, choice.sensors, onProgress)
+  const fitHomes = Effect.fnUntraced(function* (subject: string, ids: ReadonlyArray<string>, share: number) {
+    const homes = yield* readFitHomes(dataset, options, ids, choice.sensors, (done) =>
+      onProgress({ step: "fitting", subject, done, total: ids.length })
+    )
     const kept = share < 1 ? homes.map((home) => earlier(home, share)) : homes
     const byMode = collectModes(kept)
     // Nothing is trained where only a champion is judged; the anchors need the records all the same.
@@ -98,6 +100,7 @@ export const judge = Effect.fn("Judgement.judge")(function* (
 
   const skipped = new Map<FaultKind, ReadonlyArray<string>>()
   const tryHomes = Effect.fnUntraced(function* (
+    subject: string,
     ids: ReadonlyArray<string>,
     entrants: ReadonlyArray<Entrant>,
     trialOptions: TrialOptions
@@ -120,15 +123,20 @@ export const judge = Effect.fn("Judgement.judge")(function* (
         for (const [e, result] of results.entries()) entrants[e]!.trials.push(result)
         yield* Effect.yieldNow()
       }
-      yield* onProgress({ step: "judging homes", done: i + 1, total: ids.length })
+      yield* onProgress({ step: "judging", subject, done: i + 1, total: ids.length })
     }
   })
 
   const pooled = new Map<string, Array<HomeTrial>>()
   let shipped: ResidualTraining | undefined
-  for (const round of rounds) {
+  for (const [r, round] of rounds.entries()) {
     const learnedFrom = [...round.fit, ...round.calibrate]
-    const { homes, training } = yield* fitHomes(learnedFrom, isSingle ? earlyShare : 1)
+    const without = rounds.length > 1 ? ` without home ${r + 1} of ${rounds.length}` : ""
+    const { homes, training } = yield* fitHomes(
+      `${other.evaluateOnly ? "the anchors" : "the model"}${without}`,
+      learnedFrom,
+      isSingle ? earlyShare : 1
+    )
     shipped ??= training
     const whitened = yield* trainWhitened(partOf(sample, learnedFrom), seed, onProgress)
     const entrants = entrantsOf([
@@ -137,7 +145,7 @@ export const judge = Effect.fn("Judgement.judge")(function* (
       riverCandidate(whitenedName, whitened.model),
       ...anchors(choice.sensors, homes)
     ])
-    yield* tryHomes(round.test, entrants, {
+    yield* tryHomes(`${other.evaluateOnly ? "the champion" : "the model"}${without}`, round.test, entrants, {
       seed,
       episodesPerHome,
       ...(isSingle ? { countFromShare: earlyShare } : {})
@@ -147,7 +155,7 @@ export const judge = Effect.fn("Judgement.judge")(function* (
     }
   }
   // Leaving one out is for judging; shipped is what every home taught.
-  if (rounds.length > 1) shipped = (yield* fitHomes(sample.installations, 1)).training
+  if (rounds.length > 1) shipped = (yield* fitHomes("the model of all homes", sample.installations, 1)).training
   const training = shipped!
   const evaluations = Array.from(pooled, ([name, trials]) => evaluate(name, trials, seed))
   const [round] = rounds
@@ -155,9 +163,9 @@ export const judge = Effect.fn("Judgement.judge")(function* (
   let drift: Evaluation | undefined
   let forgetting: Forgetting | undefined
   if (!isSingle && rounds.length === 1 && !other.evaluateOnly) {
-    const twin = yield* fitHomes([...round!.fit, ...round!.calibrate], earlyShare)
+    const twin = yield* fitHomes("the drift twin", [...round!.fit, ...round!.calibrate], earlyShare)
     const entrants = entrantsOf([riverCandidate(challengerName, twin.training.model)])
-    yield* tryHomes(round!.fit.slice(0, driftHomes), entrants, {
+    yield* tryHomes("the drift twin", round!.fit.slice(0, driftHomes), entrants, {
       seed,
       episodesPerHome: episodesPerHome / 4,
       countFromShare: earlyShare

@@ -104,7 +104,7 @@ export const trainWhitened = Effect.fn("Trainer.trainWhitened")(function* (
     const position = { done: modes.indexOf(mode), total: modes.length, mode }
     yield* onProgress({ step: "deriving features", ...position })
     const rows = modeSample(danfo, sample, mode, features)
-    yield* onProgress({ step: "fitting", ...position })
+    yield* onProgress({ step: "fitting baseline", ...position })
     yield* Effect.yieldNow()
     const isTrained = rows.rows >= fewestRows
     const pipeline = isTrained ? fitWhitenedTrees(rows, { ...defaultWhitenedTreesOptions, seed }) : untrained(rows)

@@ -200,7 +200,7 @@ describe("telemetry train", () => {
     })
     assert.strictEqual(code, 0, stderr)
     assert.match(stderr, /^loading: 2 of 2 installations, [\d,]+ records, [\d,]+\/s\n/)
-    assert.match(stderr, /^fitting of water \(3 of 4\)$/m)
+    assert.match(stderr, /^fitting the baseline, water \(3 of 4\)$/m)
     assert.match(stdout, /^Model {5}AERO_SLM$/m)
     assert.include(stdout, join(modelDir, "AERO_SLM.pkl"))
     assert.sameMembers(readdirSync(modelDir), [
