@@ -181,7 +181,7 @@ describe("traces by OTLP", () => {
       const within = (i: number) => spans.filter(({ traceId }) => traceId === served[i]!.traceId)
       const stored = within(0)
       const names = stored.map(({ name }) => name)
-      assert.includeMembers(names, ["Ingest.submit", "Decode.submission", "Encode.blocks", "POST /api/v1/submit"])
+      assert.includeMembers(names, ["Ingest.submit", "Decode.withSubmission", "Encode.blocks", "POST /api/v1/submit"])
       for (const { endTimeUnixNano, parentSpanId, startTimeUnixNano } of stored) {
         assert.isTrue(parentSpanId === undefined || stored.some(({ spanId }) => spanId === parentSpanId))
         assert.isTrue(BigInt(startTimeUnixNano) <= BigInt(endTimeUnixNano))

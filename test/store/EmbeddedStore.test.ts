@@ -214,7 +214,7 @@ describe("retention of the embedded store", () => {
       yield* Effect.gen(function* () {
         yield* append(yield* blockAt(1, 1, [cutoffMs]))
         yield* append(yield* blockAt(1, 2, [cutoffMs - 1]), yield* blockAt(2, 3, [cutoffMs - dayMs]))
-        yield* append(yield* blockAt(3, 4, [cutoffMs - dayMs, nowMs]))
+        yield* append(yield* blockAt(3, 4, [cutoffMs - dayMs, cutoffMs + dayMs / 2]))
         const old = yield* Effect.forEach(Array.from({ length: 250 }), (_, value) => blockAt(4, value, [cutoffMs - 1]))
         yield* append(...old)
       }).pipe(opened(directory))
