@@ -2,17 +2,24 @@ import { group } from "./group.mjs"
 
 const pipeline = [
   "Auth",
-  "Body",
-  "Drain",
+  "DrainRequest",
   "Encode",
+  "Field",
   "FieldNames",
+  "FieldSetWriter",
   "Json",
-  "LineWriter",
+  "JsonCursor",
+  "LayoutReader",
   "Mask",
   "Quotas",
   "Records",
+  "RecordTranscoder",
+  "Settling",
+  "SlotReader",
   "Structure",
   "TokenBuckets",
+  "Transcode",
+  "Verdicts",
   "Write"
 ]
 
