@@ -8,17 +8,12 @@ const pipeline = [
   "FieldNames",
   "FieldSetWriter",
   "Json",
-  "JsonCursor",
-  "LayoutReader",
   "Mask",
   "Quotas",
   "Records",
-  "RecordTranscoder",
   "Settling",
-  "SlotReader",
   "Structure",
   "TokenBuckets",
-  "Transcode",
   "Verdicts",
   "Write"
 ]
