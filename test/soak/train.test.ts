@@ -199,7 +199,7 @@ describe("telemetry train", () => {
       GITHUB_STEP_SUMMARY: summary
     })
     assert.strictEqual(code, 0, stderr)
-    assert.match(stderr, /^loading: 2 of 2 installations, [\d,]+ records, [\d,]+\/s\n/)
+    assert.match(stderr, /^loading: 2 of 2 installations, [\d,]+ records, [\d,]+\/s$/m)
     assert.match(stderr, /^fitting the baseline, water \(3 of 4\)$/m)
     assert.match(stdout, /^Model {5}AERO_SLM$/m)
     assert.include(stdout, join(modelDir, "AERO_SLM.pkl"))
