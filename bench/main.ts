@@ -1,5 +1,5 @@
 /** `npm run bench [NAME …]`: every figure beside its floor or peer, measured in the same run. */
-import { writeFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { run as backlog } from "./backlog.js"
 import { run as body } from "./body.js"
 import { run as commit } from "./commit.js"
@@ -27,16 +27,19 @@ const benchmarks: Readonly<Record<string, () => Promise<Result>>> = {
   community
 }
 const asked = process.argv.slice(2)
-const results: Record<string, Result> = {}
+const file = "bench/results.json"
+/** Of runs before, by name: a run of some leaves the others as they are. */
+const results: Record<string, Result & { readonly date: string }> = JSON.parse(readFileSync(file, "utf8")).results
 
 for (const [name, run] of Object.entries(benchmarks)) {
   if (asked.length > 0 && !asked.includes(name)) continue
   const result = await run()
-  results[name] = result
+  results[name] = { date: new Date().toISOString().slice(0, 10), ...result }
   process.stdout.write(`\n${result.question}\nTarget: ${result.target}\n`)
   // biome-ignore lint/suspicious/noConsole: its table is what a person came to see.
   console.table(result.rows)
-}
-if (asked.length === 0) {
-  writeFileSync("bench/results.json", `${JSON.stringify({ machine: machine(), results }, null, 2)}\n`)
+  const inOrder = Object.fromEntries(
+    Object.keys(benchmarks).flatMap((key) => (key in results ? [[key, results[key]]] : []))
+  )
+  writeFileSync(file, `${JSON.stringify({ machine: machine(), results: inOrder }, null, 2)}\n`)
 }
