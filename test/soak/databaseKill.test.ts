@@ -9,8 +9,8 @@ import type { RunningServer } from "../support/program.js"
 import { hasVictoriaMetrics } from "../support/realParts.js"
 import { runningDatabase } from "../support/victoriaMetrics.js"
 
-const collectorKills = 100
-const databaseKills = 20
+const collectorKills = Number(process.env.COLLECTOR_KILLS ?? 100)
+const databaseKills = Math.ceil(collectorKills / 5)
 const clients = 3
 /** VictoriaMetrics holds what it takes in memory for up to 6 seconds. */
 const settleSeconds = "8"
