@@ -41,6 +41,7 @@ const testsOf: Readonly<Record<string, ReadonlyArray<string>>> = {
     "store/VictoriaMetricsUrls",
     "store/Erasures",
     "store/Journal",
+    "store/JournalOperations",
     "store/BlockTable",
     "store/ForeignFile",
     "store/Salvage",
