@@ -7,7 +7,7 @@ import Database from "libsql"
 import type { Block } from "../../src/domain/Block.js"
 import { Fatal } from "../../src/observability/Fatal.js"
 import { type BlockTable, openBlockTable } from "../../src/store/BlockTable.js"
-import { Damaged } from "../../src/store/Sqlite.js"
+import { Damaged, numberIn } from "../../src/store/Sqlite.js"
 import { StoreError } from "../../src/store/Store.js"
 import { noisyBlock } from "../support/blocks.js"
 import { makeJumpingClock } from "../support/clock.js"
@@ -136,6 +136,41 @@ describe("the table of blocks", () => {
     )
   })
 
+  it.live("refuses while the disk has less than its reserve, and when it is full, and says what to do", () =>
+    Effect.gen(function* () {
+      const [block] = yield* Effect.promise(() => blocks)
+      yield* withTable(
+        freshFile(),
+        ({ table }) =>
+          Effect.gen(function* () {
+            for (const refused of [table.append([block!]), table.ready]) {
+              assert.deepInclude(yield* Effect.flip(refused), {
+                _tag: "StoreFull",
+                detail: "Not stored: the server's disk is nearly full. Please retry later",
+                retryAfterSeconds: 300
+              })
+            }
+            assert.deepInclude(yield* table.totals, { blocks: 0, lastReceivedMs: undefined })
+          }),
+        2 ** 52
+      )
+      yield* withTable(freshFile(), ({ table }) =>
+        Effect.gen(function* () {
+          yield* table.change("leave no room", (db) => {
+            db.pragma(`max_page_count = ${numberIn(db, "PRAGMA page_count")}`)
+          })
+          const many = Array.from({ length: 50 }, (_, n) => ({ ...block!, sha256: Buffer.alloc(32, n) }))
+          assert.deepInclude(yield* Effect.flip(table.append(many)), {
+            _tag: "StoreFull",
+            detail: "Not stored: the server's disk is full. Please retry later",
+            retryAfterSeconds: 300
+          })
+          assert.deepInclude(yield* table.totals, { blocks: 0 })
+        })
+      )
+    })
+  )
+
   it.live("changes all or nothing", () =>
     withTable(freshFile(), ({ table }) =>
       Effect.gen(function* () {
@@ -167,6 +202,9 @@ describe("the table of blocks", () => {
           assert.deepStrictEqual(yield* table.append([one!]), ["duplicate"])
           const contact = (block: Block) => Effect.map(table.lastContactMs(block.installationId), Option.getOrUndefined)
           assert.deepStrictEqual([yield* contact(one!), yield* contact(two!)], [nowMs + 5_000, nowMs])
+          assert.deepStrictEqual(yield* table.activeIds(nowMs + 5_000), [one!.installationId])
+          assert.lengthOf(yield* table.activeIds(nowMs), 3)
+          assert.strictEqual((yield* table.totals).lastReceivedMs, nowMs + 5_000)
         })
       ).pipe(Effect.withClock(clock))
     })
