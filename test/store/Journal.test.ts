@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Either, Option } from "effect"
-import { blockOf, opened, options, sizeOf, startMs, sum } from "../support/journal.js"
+import { blockOf, freshJournals, opened, sizeOf, startMs, sum } from "../support/journal.js"
+
+const options = freshJournals()
 
 describe("the journal", () => {
   it("refuses what would go beyond its capacity, and is not ready from 99 % on", () => {

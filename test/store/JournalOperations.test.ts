@@ -4,8 +4,10 @@ import { Effect, Option } from "effect"
 import * as fc from "fast-check"
 import type { Block } from "../../src/domain/Block.js"
 import type { Journal } from "../../src/store/Journal.js"
-import { blockOf, opened, options, sizeOf, startMs, sum } from "../support/journal.js"
+import { blockOf, freshJournals, opened, sizeOf, startMs, sum } from "../support/journal.js"
 import { installationOf } from "../support/storeContract.js"
+
+const options = freshJournals()
 
 interface Row {
   id: number

@@ -13,23 +13,19 @@ import { makeJumpingClock } from "./clock.js"
 import { installationOf } from "./storeContract.js"
 import { captureLogs } from "./testServer.js"
 
-const root = mkdtempSync(join(tmpdir(), "telemetry-journal-"))
-afterAll(() => rmSync(root, { recursive: true }))
-let files = 0
-
 export const startMs = 1_795_000_000_000
-const freshDirectory = () => {
-  const directory = join(root, `${files++}`)
-  mkdirSync(directory)
-  return directory
+
+/** For one test file, which calls it while it loads: options of journals in files that go away after its tests. */
+export const freshJournals = () => {
+  const root = mkdtempSync(join(tmpdir(), "telemetry-journal-"))
+  afterAll(() => rmSync(root, { recursive: true }))
+  let files = 0
+  return (others: Partial<JournalOptions> = {}): JournalOptions => {
+    const directory = join(root, `${files++}`)
+    mkdirSync(directory)
+    return { file: join(directory, "telemetry.sqlite"), minFreeDiskBytes: 0, maxBytes: 2 ** 20, ...others }
+  }
 }
-/** Of a fresh file. */
-export const options = (others: Partial<JournalOptions> = {}): JournalOptions => ({
-  file: join(freshDirectory(), "telemetry.sqlite"),
-  minFreeDiskBytes: 0,
-  maxBytes: 2 ** 20,
-  ...others
-})
 
 /** `bytes` of noise make it as long. */
 export const blockOf = (home: number, number: number, bytes = 0): Block => {
