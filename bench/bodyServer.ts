@@ -48,7 +48,11 @@ const ours = (logLevel: string) => {
     Effect.map(Auth, (auth) => ({
       submit: (request) =>
         auth.logger(request.authorization).pipe(
-          Effect.zipRight(withBuffer((buffer) => readBody(request.body, 16 << 20, buffer))),
+          Effect.zipRight(
+            Effect.flatMap(readBody(request.body, 16 << 20), (copyBody) =>
+              withBuffer((buffer) => Effect.sync(() => copyBody(buffer)))
+            )
+          ),
           Effect.map((body) => ({
             processed: body.length,
             rejected: 0,

@@ -25,7 +25,8 @@ const readRequest = Effect.fn("RightsHandlers.readRequest")(function* <A, I>(
 ) {
   const incoming = NodeHttpServerRequest.toIncomingMessage(request)
   yield* checkHead(incoming, maxRequestBytes)
-  const json = yield* Effect.flatMap(readBody(incoming, maxRequestBytes, new ByteBuffer(maxRequestBytes)), parseJson)
+  const copyBody = yield* readBody(incoming, maxRequestBytes)
+  const json = yield* parseJson(copyBody(new ByteBuffer(maxRequestBytes)))
   return yield* Schema.decodeUnknown(schema)(json).pipe(
     Effect.mapError(
       () =>

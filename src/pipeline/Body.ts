@@ -59,19 +59,22 @@ export const checkHead = (request: BodySource, maxBytes: number): Effect.Effect<
 const tooLarge = (maxBytes: number, where: string) =>
   new BodyTooLarge({ detail: `The body is larger than ${maxBytes} bytes ${where}` })
 
+/** Copies the body into a buffer: once, since nothing else holds it after. */
+export type CopyBody = (buffer: ByteBuffer) => Buffer
+
 /**
- * Reads and decompresses a body into `buffer`, counting bytes on both sides of the decompressor while they stream, so that
+ * Reads and decompresses a body, counting bytes on both sides of the decompressor while they stream, so that
  * neither a long body nor a decompression bomb is ever held in memory beyond `maxBytes`. Ends with the first violation; the
- * rest of the request is then left unread (`http/NodeServer` closes such connections).
+ * rest of the request is then left unread (`http/NodeServer` closes such connections). Buffers are for bodies that are whole:
+ * those that come slowly, or never, would keep them from others.
  *
  * @param room asked before more is kept; while there is none, neither the request nor its decompressor goes on
  */
 export const readBody = (
   request: BodySource,
   maxBytes: number,
-  buffer: ByteBuffer,
   room: Room = () => true
-): Effect.Effect<Buffer, BodyError> =>
+): Effect.Effect<CopyBody, BodyError> =>
   Effect.async((resume) => {
     const decompressor = decompressors.get(contentCodingOf(request))?.()
     const chunks: Array<Buffer> = []
@@ -79,7 +82,7 @@ export const readBody = (
     let plainBytes = 0
     let done = false
 
-    const finish = (result: Effect.Effect<Buffer, BodyError>) => {
+    const finish = (result: Effect.Effect<CopyBody, BodyError>) => {
       if (done) return
       done = true
       request.off("data", onWire).off("end", onEnd).off("error", onAbort).off("close", onClose)
@@ -108,8 +111,12 @@ export const readBody = (
       if (!decompressor.write(chunk)) request.pause()
     }
     const complete = () => {
-      for (const chunk of chunks) buffer.append(chunk)
-      finish(Effect.succeed(buffer.written()))
+      const all = chunks.splice(0)
+      const copy = (buffer: ByteBuffer) => {
+        for (const chunk of all.splice(0)) buffer.append(chunk)
+        return buffer.written()
+      }
+      finish(Effect.succeed(copy))
     }
     const onEnd = () => (decompressor === undefined ? complete() : decompressor.end())
     const onAbort = () => finish(new BodyMalformed({ detail: "The connection ended before the body did" }))

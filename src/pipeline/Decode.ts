@@ -1,7 +1,7 @@
 import { Array as Arr, Clock, Context, Data, Duration, Effect, Layer, type ParseResult, Schema } from "effect"
 import { canonicalModel } from "../domain/ModelName.js"
 import { Envelope, type Submission } from "../domain/Submission.js"
-import { type BodyError, type BodySource, BodyTooLarge, checkHead, type Room, readBody } from "./Body.js"
+import { type BodyError, type BodySource, BodyTooLarge, type CopyBody, checkHead, readBody } from "./Body.js"
 import { type ByteBuffer, makeBufferPool } from "./ByteBuffer.js"
 import { FieldNames } from "./FieldNames.js"
 import { type BodyTooSlow, makeInFlight, type Overloaded } from "./InFlight.js"
@@ -118,27 +118,25 @@ export class Decode extends Context.Tag("telemetry/pipeline/Decode")<
         const retentionMs = Duration.toMillis(limits.retention)
         const inFlight = makeInFlight(Math.max(limits.maxInFlightBytes, limits.maxBodyBytes))
 
-        const readAndDecode = Effect.fn("Decode.readAndDecode")(
-          (request: BodySource, room: Room, fieldSets: ByteBuffer) =>
-            withBuffer((buffer) =>
-              Effect.gen(function* () {
-                const body = yield* readBody(request, limits.maxBodyBytes, buffer, room)
-                const nowMs = yield* Clock.currentTimeMillis
-                return yield* decodeBody(body, nowMs, retentionMs, fieldSets, names)
-              })
-            )
-        )
-
         const withSubmission = <A, E, R>(
           request: BodySource,
           use: (submission: Submission) => Effect.Effect<A, E, R>
-        ) =>
-          Effect.gen(function* () {
+        ) => {
+          const decodeAndUse = (copyBody: CopyBody) =>
+            withBuffer((fieldSets) =>
+              withBuffer((buffer) =>
+                Effect.flatMap(Clock.currentTimeMillis, (nowMs) =>
+                  decodeBody(copyBody(buffer), nowMs, retentionMs, fieldSets, names)
+                )
+              ).pipe(Effect.flatMap(use))
+            )
+          return Effect.gen(function* () {
             yield* checkHead(request, limits.maxBodyBytes)
             return yield* inFlight.hold(request, (room) =>
-              withBuffer((fieldSets) => Effect.flatMap(readAndDecode(request, room, fieldSets), use))
+              Effect.flatMap(readBody(request, limits.maxBodyBytes, room), decodeAndUse)
             )
           }).pipe(Effect.withSpan("Decode.withSubmission"))
+        }
         return { withSubmission }
       })
     )
