@@ -119,9 +119,8 @@ const measure = async (database: Database): Promise<Result["rows"]> => {
     while (isRunning) {
       residentMax = Math.max(residentMax, residentMb(child.pid!))
       waitingMax = Math.max(waitingMax, (await journalOf(port)).waiting_blocks)
-      process.stderr.write(
-        `\r${tally.latenciesMs.length} of ${homes * recordsPerPost.length} posts, ${tally.failed} failed `
-      )
+      const sent = `${tally.latenciesMs.length} of ${homes * recordsPerPost.length} posts, ${tally.failed} failed`
+      if (process.stderr.isTTY) process.stderr.write(`\r${sent} `)
       await sleep(1_000)
     }
   }
