@@ -7,7 +7,7 @@ import { Effect } from "effect"
 import { drained, serverOn, statusOf, until } from "../support/load.js"
 import { runProgram, serverProcess } from "../support/program.js"
 import { hasVictoriaMetrics } from "../support/realParts.js"
-import { newHome, submit } from "../support/testServer.js"
+import { newHome, submit, testToken } from "../support/testServer.js"
 import { runningDatabase } from "../support/victoriaMetrics.js"
 
 const directory = Effect.acquireRelease(
@@ -100,9 +100,33 @@ describe.runIf(hasVictoriaMetrics)("with VictoriaMetrics", () => {
         assert.strictEqual(response.status, 204)
         assert.strictEqual((await database.samples(selector(id))).size, 1)
       })
-      yield* serverOn(database, dataDir)
-      yield* Effect.promise(() => until(async () => (await database.samples(selector(id))).size === 0))
+      yield* Effect.scoped(
+        Effect.zipRight(
+          serverOn(database, dataDir),
+          Effect.promise(() => until(async () => (await database.samples(selector(id))).size === 0))
+        )
+      )
+
+      // Another collector of the same database has a list of its own, and is told itself.
+      const otherDir = yield* directory
+      const other = yield* serverOn(database, otherDir)
       yield* Effect.promise(async () => {
+        assert.strictEqual((await submit(other.url, canary)).status, 200)
+        await drained(other)
+        await database.flush()
+        // The database is slow to show again what it has deleted before.
+        await until(async () => (await database.samples(selector(id))).size > 40)
+      })
+      yield* serverOn(database, dataDir)
+      yield* Effect.promise(async () => {
+        await until(async () => (await database.samples(selector(id))).size === 0)
+        const told = await runProgram(["erase", "--url", other.url, "--installation", id, "--yes"], {
+          DATA_DIR: otherDir,
+          AUTH_TOKEN: testToken
+        })
+        assert.strictEqual(told.code, 0, told.stderr)
+        assert.strictEqual((await submit(other.url, canary)).status, 410)
+        assert.isFalse(filesIn(otherDir).includes(id))
         assert.isAbove((await database.samples(selector(neighbour.installation_id))).size, 40)
       })
     })

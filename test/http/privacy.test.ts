@@ -103,8 +103,16 @@ const requests = (): ReadonlyArray<string | Buffer> => {
       "/openapi.json",
       "/docs",
       "/api/v1/status",
+      "/metrics",
       "/api/v1/submit",
-      "/api/v1/installations/erase"
+      "/api/v1/installations/erase",
+      "/api/v1/installations/export",
+      "/api/v1/quarantine/resend",
+      "/api/v1/pool/status",
+      "/api/v1/model/check",
+      "/api/v1/model/download",
+      "/api/v1/models",
+      "/api/v1/community/averages"
     ]) {
       for (const method of ["GET", "HEAD", "DELETE", "OPTIONS"]) {
         if (path === "/docs" && method === "GET") continue
@@ -119,6 +127,18 @@ const requests = (): ReadonlyArray<string | Buffer> => {
     ]) {
       all.push(head(`GET ${path}${query}`, { ...common, authorization }))
       all.push(`${head(`POST ${path}${query}`, { ...common, authorization, "content-length": 2 })}{}`)
+    }
+    for (const asked of [
+      `/api/v1/model/check?installation_id=${installationId}&model=${submitted.model}&current_hash=${submitted.header}`,
+      `/api/v1/model/check?installation_id=${submitted.badId}`,
+      `/api/v1/model/check?installation_id=${installationId}&model=${encodeURIComponent(submitted.badModel)}`,
+      `/api/v1/model/download?installation_id=${installationId}&model=${submitted.model}`,
+      `/api/v1/community/averages?model=${encodeURIComponent(submitted.badModel)}&metrics=temp_outside`
+    ]) {
+      all.push(head(`GET ${asked}`, { ...common, authorization, connection: "close" }))
+    }
+    if (authorization !== `Bearer ${tokens.admin}`) {
+      all.push(head("GET /api/v1/installations", { ...common, authorization, connection: "close" }))
     }
     // An operator who is entitled to it does get an answer about the home.
     const asked = [submitted.broken, JSON.stringify({ installation_id: submitted.badId, format: submitted.text })]

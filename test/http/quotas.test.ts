@@ -107,7 +107,13 @@ layer(layerTestServer({ INSTALLATION_SAMPLES_PER_HOUR: "700000", INSTALLATION_UN
         assert.strictEqual(status, 429)
         assert.include(detail, "samples of this installation")
         assert.isAtMost(Number(headers.get("retry-after")), 3600)
-        yield* accepted(newHome([record()]))
+        // Meanwhile another one returns, while the first goes on.
+        const other = { ...payload, installation_id: newHome([]).installation_id }
+        for (let post = 0; post < 9; post++) {
+          const data = payload.data.slice(0, 480).map((r) => ({ ...r, timestamp: r.timestamp - post * 28_800 }))
+          assert.strictEqual((yield* accepted({ ...other, data })).processed, 480)
+          assert.strictEqual((yield* refusedOr200(payload)).status, 429)
+        }
       })
   )
 

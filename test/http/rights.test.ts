@@ -1,6 +1,7 @@
 import {
   copyFileSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -12,10 +13,12 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
+import { trainedHomes } from "../../src/artifact/TrainedHomes.js"
 import { Status } from "../../src/http/Api.js"
 import { ErasureReceipt, InstallationList } from "../../src/http/RightsApi.js"
 import { blockOf } from "../support/blocks.js"
 import { numbersIn, sentBody } from "../support/payloads.js"
+import { runProgram } from "../support/program.js"
 import {
   accepted,
   baseUrl,
@@ -200,6 +203,36 @@ it.scopedLive("what repairs have set aside is named, in the status too, and dele
       [...names, "telemetry.sqlite.notes"].map((name) => existsSync(join(dataDir, name))),
       [false, false, true]
     )
+  })
+)
+
+it.scopedLive("a receipt names the models that the home was trained into, as the command does", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* directory
+    const [canary, neighbour] = [home(1), home(2)]
+    const trained = join(dataDir, "models", "trained", "NAVI")
+    mkdirSync(trained, { recursive: true })
+    writeFileSync(join(trained, "model.pkl"), "pickle")
+    const homes = trainedHomes("NAVI", Buffer.from("pickle"), [canary.installation_id])
+    writeFileSync(join(trained, "model_homes.json"), JSON.stringify(homes))
+    writeFileSync(join(dataDir, "models", "OLD.pkl"), "of nobody knows whom")
+    yield* Effect.gen(function* () {
+      for (const others of [{ dry_run: true }, {}]) {
+        assert.deepInclude(yield* erase(canary.installation_id, others), {
+          affected_models: [{ name: "NAVI", version: null, is_current: false }],
+          models_of_unknown_homes: 1
+        })
+      }
+      assert.deepInclude(yield* erase(neighbour.installation_id, { dry_run: true }), { affected_models: [] })
+    }).pipe(serving(dataDir))
+    const asked = (id: string) =>
+      Effect.promise(() => runProgram(["models", "--affected-by", id], { DATA_DIR: dataDir }))
+    const affected = yield* asked(canary.installation_id)
+    assert.deepStrictEqual([affected.code, affected.stderr], [0, ""])
+    assert.include(affected.stdout, "NAVI")
+    assert.include(affected.stdout, "OLD.pkl")
+    assert.notInclude((yield* asked(neighbour.installation_id)).stdout, "NAVI")
+    assert.strictEqual((yield* asked("no-uuid")).code, 2)
   })
 )
 

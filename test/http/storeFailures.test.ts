@@ -1,11 +1,13 @@
 /** What a client is told while the server's own file does not do what it should. */
 import { mkdtempSync, rmSync } from "node:fs"
+import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import Database from "libsql"
-import { accepted, baseUrl, captureLogs, layerTestServer, newHome, refused } from "../support/testServer.js"
+import { accepted, baseUrl, captureLogs, layerTestServer, newHome, refused, serverPort } from "../support/testServer.js"
+import { head } from "../support/wire.js"
 
 const adminToken = "an-admin-token-of-the-tests-456"
 const dataDirectory = Effect.acquireRelease(
@@ -64,5 +66,51 @@ it.scopedLive("an export that comes upon a damaged block is cut off, so that nob
       assert.lengthOf(failure, 1)
       assert.notInclude(failure[0], body.installation_id)
     }).pipe(Effect.provide(layerTestServer({ DATA_DIR: dataDir, ADMIN_TOKEN: adminToken }, logs.layer)))
+  })
+)
+
+/** Takes nothing of its answer. */
+const unreadConnection = (port: number, sent: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const socket = connect(port, "127.0.0.1")
+      socket.pause().write(sent)
+      return socket
+    }),
+    (socket) => Effect.sync(() => socket.destroy())
+  )
+
+it.scopedLive("an export whose reader goes away ends there, and costs nobody anything", () =>
+  Effect.gen(function* () {
+    const logs = captureLogs()
+    yield* Effect.gen(function* () {
+      const now = Math.floor(Date.now() / 1000)
+      const fields = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`field_${i}`, i / 7]))
+      const id = record().installation_id
+      for (let batch = 0; batch < 16; batch++) {
+        const data = Array.from({ length: 500 }, (_, i) => ({ timestamp: now - batch * 500 - i, ...fields }))
+        yield* accepted({ ...newHome(data), installation_id: id })
+      }
+      const body = JSON.stringify({ installation_id: id })
+      const port = yield* serverPort
+      const ended = () => logs.lines.filter((line) => line.includes("/export") && line.includes('"status"'))
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          for (let reader = 0; reader < 5; reader++) {
+            const headers = { authorization: `Bearer ${adminToken}`, "content-length": body.length }
+            yield* unreadConnection(port, head("POST /api/v1/installations/export", headers) + body)
+          }
+          yield* Effect.sleep("500 millis")
+          assert.lengthOf(ended(), 0, "each waits for its reader")
+        })
+      )
+      yield* Effect.iterate(0, {
+        while: (tries) => tries < 100 && ended().length < 5,
+        body: (tries) => Effect.as(Effect.sleep("50 millis"), tries + 1)
+      })
+      assert.lengthOf(ended(), 5, "none goes on for nobody")
+      assert.deepInclude(yield* accepted(record()), { processed: 1 })
+      assert.isFalse(logs.lines.some((line) => line.includes("BUG:") || line.includes(id)))
+    }).pipe(Effect.provide(layerTestServer({ ADMIN_TOKEN: adminToken }, logs.layer)))
   })
 )
