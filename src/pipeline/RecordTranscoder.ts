@@ -29,23 +29,8 @@ const fewLayouts = 16
 /** Shorter copies are quicker in words than by a call. */
 const longCopyBytes = 128
 
-/** Of the first 8 bytes as two words: those of a token of a length up to 7, and the byte behind it. */
-const lowWord = Int32Array.of(0xff, 0xffff, 0xffffff, -1, -1, -1, -1, -1)
-const highWord = Int32Array.of(0, 0, 0, 0, 0xff, 0xffff, 0xffffff, -1)
-
-/**
- * Whether the bytes at `a` equal those at `b`, of which none is 0: then doubles of eight bytes each are equal only if their
- * bytes are (-0 is out). Those that are NaN never are, which merely costs reading a token again.
- */
-const isSame = (view: DataView, a: number, b: number, length: number): boolean => {
-  if (length < 8) {
-    for (let i = 0; i < length; i++) if (view.getUint8(a + i) !== view.getUint8(b + i)) return false
-    return true
-  }
-  const last = length - 8
-  for (let i = 0; i < last; i += 8) if (view.getFloat64(a + i, true) !== view.getFloat64(b + i, true)) return false
-  return view.getFloat64(a + last, true) === view.getFloat64(b + last, true)
-}
+/** Of a word that is not 0, the number of its lowest byte that is not 0. */
+const lowestByte = (word: number): number => (31 - Math.clz32(word & -word)) >> 3
 
 export class RecordTranscoder {
   readonly readings: Array<Reading> = []
@@ -58,8 +43,9 @@ export class RecordTranscoder {
   private readonly layouts: LayoutReader
   private readonly size: number
   private layoutsRead = 0
-  /** Where the previous record begins, and its field sets. */
+  /** Where the previous record begins and ends, and where its field sets begin. */
   private previousStart = -1
+  private previousEnd = -1
   private previousSets = 0
 
   constructor(
@@ -105,6 +91,7 @@ export class RecordTranscoder {
     reader.drops.length = 0
     reader.previousBytes = fieldSets.length - setsStart
     this.previousStart = start
+    this.previousEnd = end
     this.previousSets = setsStart
     this.records++
     return end
@@ -119,11 +106,11 @@ export class RecordTranscoder {
   }
 
   private readSameLayout(start: number): number {
-    const { fieldSets, reader, size, slots } = this
+    const { fieldSets, reader, slots } = this
     const { dropped, gaps, groups, kinds, lengths, nameLengths, written } = slots
-    const { view } = reader
     let at = start
-    let previous = this.previousStart
+    let shift = this.previousStart - start
+    let sameEnd = this.endOfSame(at, shift)
     // The fields from `unchanged` to `sets` of the previous field sets are still to be copied.
     let sets = this.previousSets
     let unchanged = sets
@@ -134,13 +121,12 @@ export class RecordTranscoder {
       let samples = 0
       group.start = fieldSets.length + sets - unchanged
       for (; slot < groupEnd; slot++) {
-        const gap = gaps[slot]!
+        at += gaps[slot]!
+        if (at > sameEnd) return -1
         const length = lengths[slot]!
-        if (at + gap + length >= size || !isSame(view, at, previous, gap)) return -1
-        at += gap
-        previous += gap
         const before = written[slot]!
-        if (this.isSameToken(at, previous, length)) {
+        // The byte behind it too: the token ends here.
+        if (at + length < sameEnd) {
           if (before > 0) samples++
           else if (dropped[slot] === 1) reader.drops.push(slots.names[slot]!)
           at += length
@@ -149,30 +135,50 @@ export class RecordTranscoder {
           // Of a field that changes, the name stays.
           const named = before > 0 ? nameLengths[slot]! : 0
           if (sets + named > unchanged) this.copySets(unchanged, sets + named)
-          at = reader.read(slot, at, named)
-          if (at < 0) return -1
+          const end = reader.read(slot, at, named)
+          if (end < 0) return -1
           if (written[slot]! > 0) samples++
           unchanged = sets + before
+          shift += at + length - end
+          at = end
+          sameEnd = this.endOfSame(at, shift)
         }
-        previous += length
         sets += before
       }
       group.samples = samples
       group.stop = fieldSets.length + sets - unchanged - 1
     }
-    const { tail } = slots
-    if (at + tail > size || !isSame(view, at, previous, tail)) return -1
+    at += slots.tail
+    if (at > sameEnd) return -1
     if (sets > unchanged) this.copySets(unchanged, sets)
-    return at + tail
+    return at
   }
 
-  /** Whether the token of the previous record stands here again, and ends here. */
-  private isSameToken(at: number, previous: number, length: number): boolean {
+  /**
+   * The first position from `at` on whose byte is not that of the previous record, `shift` away; at most where that ends.
+   *
+   * Eight bytes at a time, as doubles: those of the previous record, of which none is 0, equal others only if their bytes do
+   * (-0 is out). A NaN never does, and then the words decide.
+   */
+  private endOfSame(start: number, shift: number): number {
     const { view } = this.reader
-    if (length > 7 || at + 8 > this.size) return isSame(view, at, previous, length + 1)
-    const low = view.getInt32(at, true) ^ view.getInt32(previous, true)
-    const high = view.getInt32(at + 4, true) ^ view.getInt32(previous + 4, true)
-    return ((low & lowWord[length]!) | (high & highWord[length]!)) === 0
+    const stop = Math.min(this.previousEnd - shift, this.size)
+    let at = start
+    while (
+      at + 16 <= stop &&
+      view.getFloat64(at, true) === view.getFloat64(at + shift, true) &&
+      view.getFloat64(at + 8, true) === view.getFloat64(at + shift + 8, true)
+    )
+      at += 16
+    for (; at + 8 <= stop; at += 8) {
+      if (view.getFloat64(at, true) === view.getFloat64(at + shift, true)) continue
+      const low = view.getInt32(at, true) ^ view.getInt32(at + shift, true)
+      if (low !== 0) return at + lowestByte(low)
+      const high = view.getInt32(at + 4, true) ^ view.getInt32(at + shift + 4, true)
+      if (high !== 0) return at + 4 + lowestByte(high)
+    }
+    while (at < stop && view.getUint8(at) === view.getUint8(at + shift)) at++
+    return at
   }
 
   /** Appends what stands from `start` to before `end`: ASCII (so no word of it is NaN), at least as far away as it is long. */
