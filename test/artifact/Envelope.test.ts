@@ -181,7 +181,7 @@ describeWithPython("Python", () => {
       const value = values[i]
       if (typeof value === "number") assert.isTrue(Object.is(Number(text), value), text)
     })
-  }, 20_000)
+  })
 
   it("opens our envelopes and we open Python's; changes and wrong keys are noticed on both sides", async () => {
     const keys = await keysOf()
@@ -215,5 +215,5 @@ describeWithPython("Python", () => {
     const ours = Either.getOrThrow(openModel(theirs, keys.encryption))
     assert.isTrue(ours.pickle.equals(pickle))
     assert.deepStrictEqual(ours.metadata, metadata)
-  }, 20_000)
+  })
 })

@@ -182,6 +182,6 @@ describe("quotas as they are by default", () => {
       const passed = yield* Effect.replicateEffect(Effect.either(attempt), standard.addressRequestsPerHour / 5)
       assert.strictEqual(passed.filter(Either.isRight).length, standard.addressRequestsPerHour / 10)
       assert.isTrue(Either.isRight(yield* Effect.either(request(rawAddress("198.51.100.8")))))
-    }).pipe(Effect.provide(layerQuotas()))
+    }).pipe(Effect.provide(layerQuotas()), Effect.withClock(makeJumpingClock(Date.now()).clock))
   )
 })

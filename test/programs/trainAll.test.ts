@@ -34,4 +34,4 @@ it("a failed model does not stop the others, and the result of all is kept; one 
   }).pipe(Effect.scoped, Effect.runPromise)
   const wrong = await runProgram(["train", "--all", "--every-day-at", "25:00"], environment)
   assert.strictEqual(wrong.code, 2)
-}, 30_000)
+})
