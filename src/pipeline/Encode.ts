@@ -104,7 +104,7 @@ const receiptOf = (blocks: ReadonlyArray<Block>): string => {
 
 const sha256 = (bytes: Buffer): Buffer => createHash("sha256").update(bytes).digest()
 
-/** Fourth stage: a submission → blocks of line protocol, one per source and two days at most, compressed outside the main thread. */
+/** Third stage: a submission → blocks of line protocol, one per source and two days at most, compressed outside the main thread. */
 export class Encode extends Context.Tag("telemetry/pipeline/Encode")<
   Encode,
   { readonly blocks: (submission: Submission) => Effect.Effect<Encoded> }

@@ -52,7 +52,7 @@ export const makeAddressDigests = () => {
   }
 }
 
-/** Third stage: the only one that opens a raw address. */
+/** Fourth stage: the only one that opens a raw address. */
 export class Mask extends Context.Tag("telemetry/pipeline/Mask")<
   Mask,
   {
