@@ -187,7 +187,7 @@ describeWithPython("docker-compose.yml and docker-compose.cluster.yml", () => {
       for (const variable of Object.keys(environment)) assert.isTrue(known.has(variable), `${name}: ${variable}`)
     }
     for (const [, name, operator] of text.matchAll(/\$\{([A-Z_]+)(:[?-])/g)) {
-      const isOptional = /^(OTEL_|MODEL_SIGNING_KEY$)/.test(name!)
+      const isOptional = /^(OTEL_|MODEL_SIGNING_KEY$|RUN_ON_STARTUP$|TARGET_MODELS$)/.test(name!)
       assert.strictEqual(example.has(name!), !isOptional, name)
       const isGiven = /^(\d|Europe)/.test(example.get(name!) ?? "")
       assert.strictEqual(operator, isGiven || isOptional ? ":-" : ":?", name)
