@@ -7,12 +7,23 @@
  * id with that salt, in hex, and the time of its erasure. The ids have 122 random bits, so the digests cannot be turned back.
  *
  * Invariants:
- * - `add` returns once the line is on disk; only then is anything erased. Lines are only ever added.
+ * - `add` returns once the whole line is on disk; only then is anything erased. When it fails, the file is as it was. Lines
+ *   are only ever added.
  * - A last line without its end was never acted upon, and is taken away when the file is opened. Any other line that is not
  *   as above makes opening fail: a digest that is lost would bring a home's data back.
  */
 import { createHmac, randomBytes } from "node:crypto"
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, truncateSync, writeSync } from "node:fs"
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  truncateSync,
+  writeFileSync
+} from "node:fs"
 import { dirname, join } from "node:path"
 import { Clock, Effect } from "effect"
 import type { InstallationId } from "../domain/InstallationId.js"
@@ -42,20 +53,30 @@ const read = (file: string): { readonly salt: Buffer | undefined; readonly diges
   return { salt: Buffer.from(salt, "hex"), digests: new Set(digests.filter((digest) => digest !== undefined)) }
 }
 
-/** Appends and syncs; the directory too, for a file that is new. */
+/** Appends and syncs all of it, or leaves the file as it was; the directory too, for a file without a line. */
 const appendDurably = (file: string, text: string): void => {
-  const isNew = !existsSync(file)
   const descriptor = openSync(file, "a", 0o600)
+  const { size } = fstatSync(descriptor)
   try {
-    writeSync(descriptor, text)
+    // Unlike writeSync it does not take half a line, all that a full disk had room for, for a success.
+    writeFileSync(descriptor, text)
+    fsyncSync(descriptor)
+    if (size === 0) syncDirectory(dirname(file))
+  } catch (error) {
+    ftruncateSync(descriptor, size)
+    throw error
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+const syncDirectory = (directory: string): void => {
+  const descriptor = openSync(directory, "r")
+  try {
     fsyncSync(descriptor)
   } finally {
     closeSync(descriptor)
   }
-  if (!isNew) return
-  const directory = openSync(dirname(file), "r")
-  fsyncSync(directory)
-  closeSync(directory)
 }
 
 /** @param storeFile the file beside which the erasures are kept */

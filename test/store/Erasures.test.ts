@@ -1,9 +1,20 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { openErasures } from "../../src/store/Erasures.js"
+import { canMount, smallDisk } from "../support/smallDisk.js"
 import { installationOf } from "../support/storeContract.js"
 
 const root = mkdtempSync(join(tmpdir(), "telemetry-erasures-"))
@@ -122,4 +133,50 @@ describe("the list of erasures", () => {
       assert.isTrue(erasures.has(first))
     })
   )
+
+  it.scopedLive.runIf(canMount)("on a full disk an erasure fails whole: half a line is neither kept nor believed", () =>
+    Effect.gen(function* () {
+      const directory = yield* smallDisk(freshDirectory())
+      const erasures = yield* openIn(directory)
+      // Until the next line would need another page of the disk.
+      let known = 0
+      while (known === 0 || statSync(fileIn(directory)).size % 4096 < 4096 - lineBytes) {
+        yield* erasures.add(installationOf(known++))
+      }
+      const ballast = join(directory, "ballast")
+      fillDisk(ballast)
+      const failures = yield* Effect.forEach([known, known + 1], (home) =>
+        Effect.flip(erasures.add(installationOf(home)))
+      )
+      for (const { cause, operation } of failures) {
+        assert.strictEqual(operation, "note an erasure")
+        assert.include(String(cause), "ENOSPC")
+      }
+      assert.isFalse(erasures.has(installationOf(known)))
+      rmSync(ballast)
+      yield* erasures.add(installationOf(known + 1))
+      const again = yield* openIn(directory)
+      const homes = Array.from({ length: known + 2 }, (_, home) => home)
+      assert.deepStrictEqual(
+        homes.filter((home) => !again.has(installationOf(home))),
+        [known]
+      )
+    })
+  )
 })
+
+/** A digest, a time, and what separates them. */
+const lineBytes = 64 + 1 + 24 + 1
+
+/** Takes every byte of the disk that `file` lies on. */
+const fillDisk = (file: string): void => {
+  const descriptor = openSync(file, "w")
+  for (let bytes = 2 ** 20; bytes > 0; ) {
+    try {
+      if (writeSync(descriptor, Buffer.alloc(bytes)) < bytes) bytes >>= 1
+    } catch {
+      bytes >>= 1
+    }
+  }
+  closeSync(descriptor)
+}
