@@ -36,7 +36,16 @@ const kept = Effect.fn("AccessTokens.kept")(function* (dataDir: string) {
   const fs = yield* FileSystem.FileSystem
   const file = yield* tokenFile(dataDir)
   if (!(yield* fs.exists(file))) {
-    yield* fs.writeFileString(file, `${randomBytes(32).toString("base64url")}\n`, { flag: "wx", mode: 0o600 })
+    // Beside its place first: half a token, all that a full disk or a power cut leaves, would be refused at every start.
+    const writing = `${file}.writing`
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        const open = yield* fs.open(writing, { flag: "w", mode: 0o600 })
+        yield* open.writeAll(Buffer.from(`${randomBytes(32).toString("base64url")}\n`))
+        yield* open.sync
+      })
+    )
+    yield* fs.rename(writing, file)
     yield* Effect.logInfo("made a token for loggers, because AUTH_TOKEN is not set", { file })
   }
   return yield* checkToken(file, (yield* fs.readFileString(file)).trim())

@@ -6,6 +6,7 @@ import { assert, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Redacted } from "effect"
 import { operatorToken, serverTokens } from "../src/AccessTokens.js"
 import { SettingInvalid } from "../src/Secrets.js"
+import { canMount, fillDisk, smallDisk } from "./support/smallDisk.js"
 import { captureLogs } from "./support/testServer.js"
 
 const first = "first-token-0123456789"
@@ -174,4 +175,20 @@ it.scoped("commands ask with the operator's token, or a logger's, or the kept on
     const message = yield* refusal(operatorWith({}, join(dataDir, "elsewhere")))
     for (const name of ["--token", "ADMIN_TOKEN", "AUTH_TOKEN", "DATA_DIR"]) assert.include(message, name)
   })
+)
+
+it.scopedLive.runIf(canMount)(
+  "a full disk at the first start leaves no half token: there is one once there is room",
+  () =>
+    Effect.gen(function* () {
+      const dataDir = yield* Effect.flatMap(directory, smallDisk)
+      const ballast = join(dataDir, "ballast")
+      fillDisk(ballast)
+      assert.include(String(yield* Effect.flip(tokensWith({}, dataDir))), "ENOSPC")
+      rmSync(ballast)
+      const { logger } = yield* tokensWith({}, dataDir)
+      assert.match(logger[0]!, /^[A-Za-z0-9_-]{43}$/)
+      assert.strictEqual(statSync(join(dataDir, "auth-token")).mode & 0o777, 0o600)
+      assert.deepStrictEqual((yield* tokensWith({}, dataDir)).logger, logger)
+    })
 )

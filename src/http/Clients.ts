@@ -33,12 +33,32 @@ const addressIn = (entry: string): string | undefined => {
   return canonicalAddress(/^([\d.]+):\w+$/.exec(text)?.[1] ?? text)
 }
 
+/**
+ * What commas separate, unless they stand within quotes; a quote without its end quotes nothing. One pass: a regular
+ * expression goes back over all that follows such a quote, at every one of thousands.
+ */
+const elementsOf = (forwarded: string): ReadonlyArray<string> => {
+  const elements: Array<string> = []
+  let from = 0
+  let isQuoting = true
+  for (let at = 0; at < forwarded.length; at++) {
+    if (forwarded[at] === '"' && isQuoting) {
+      let end = at + 1
+      while (end < forwarded.length && forwarded[end] !== '"') end += forwarded[end] === "\\" ? 2 : 1
+      if (end < forwarded.length) at = end
+      else isQuoting = false
+    } else if (forwarded[at] === ",") {
+      elements.push(forwarded.slice(from, at))
+      from = at + 1
+    }
+  }
+  return [...elements, forwarded.slice(from)].filter((element) => element !== "")
+}
+
 /** The parameter of each element of `Forwarded`, in order; undefined for an element without it. */
 const parametersOf = (forwarded: string, name: string): ReadonlyArray<string | undefined> => {
-  // Commas and semicolons within quotes separate nothing.
-  const elements = forwarded.match(/(?:"(?:[^"\\]|\\.)*"|[^,"]|")+/g) ?? []
   const parameter = new RegExp(`(?:^|;)\\s*${name}=("(?:[^"\\\\]|\\\\.)*"|[^;"]*)`, "i")
-  return elements.map((element) =>
+  return elementsOf(forwarded).map((element) =>
     parameter
       .exec(element)?.[1]
       ?.trim()

@@ -51,6 +51,12 @@ describe("the client's address", () => {
     assert.strictEqual(addressOf(peer, headers as Record<string, string>), expected)
   )
 
+  it("a client's quotes without an end cost one pass over them, and quote nothing of what its proxy wrote", () => {
+    // Going back at each of them, as a regular expression does, a reader would be busy for hours.
+    const forwarded = `for="${'\\"'.repeat(2_000_000)}, for=198.51.100.7`
+    assert.strictEqual(addressOf("10.0.0.1", { forwarded }), "198.51.100.7")
+  })
+
   it("nothing that a stranger says, and nothing that a client puts before its proxy's entry, changes it", () => {
     const text = fc.oneof(
       fc.ipV4(),

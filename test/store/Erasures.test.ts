@@ -1,20 +1,10 @@
-import {
-  closeSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-  writeSync
-} from "node:fs"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { openErasures } from "../../src/store/Erasures.js"
-import { canMount, smallDisk } from "../support/smallDisk.js"
+import { canMount, fillDisk, smallDisk } from "../support/smallDisk.js"
 import { installationOf } from "../support/storeContract.js"
 
 const root = mkdtempSync(join(tmpdir(), "telemetry-erasures-"))
@@ -167,16 +157,3 @@ describe("the list of erasures", () => {
 
 /** A digest, a time, and what separates them. */
 const lineBytes = 64 + 1 + 24 + 1
-
-/** Takes every byte of the disk that `file` lies on. */
-const fillDisk = (file: string): void => {
-  const descriptor = openSync(file, "w")
-  for (let bytes = 2 ** 20; bytes > 0; ) {
-    try {
-      if (writeSync(descriptor, Buffer.alloc(bytes)) < bytes) bytes >>= 1
-    } catch {
-      bytes >>= 1
-    }
-  }
-  closeSync(descriptor)
-}

@@ -1,6 +1,6 @@
 /** A disk of 8 MB, to be filled. */
 import { execFileSync } from "node:child_process"
-import { mkdtempSync, rmdirSync } from "node:fs"
+import { closeSync, mkdtempSync, openSync, rmdirSync, writeSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect } from "effect"
@@ -18,6 +18,19 @@ export const smallDisk = (directory: string) =>
     }),
     () => Effect.sync(() => unmount(directory))
   )
+
+/** Takes every byte of the disk that `file` is to lie on. */
+export const fillDisk = (file: string): void => {
+  const descriptor = openSync(file, "w")
+  for (let bytes = 2 ** 20; bytes > 0; ) {
+    try {
+      if (writeSync(descriptor, Buffer.alloc(bytes)) < bytes) bytes >>= 1
+    } catch {
+      bytes >>= 1
+    }
+  }
+  closeSync(descriptor)
+}
 
 /** Mounting needs privileges; says so where there are none. */
 export const canMount = (() => {
