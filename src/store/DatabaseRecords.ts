@@ -1,8 +1,10 @@
 /**
  * Records read back: the database's answer with the journal laid over it.
  *
- * Invariants: records come in order of time, each once; a slice of time is as long as fits in memory, whatever the number of
- * sensors.
+ * Invariants:
+ * - Records come in order of time, each once; a slice of time is as long as fits in memory, whatever the number of sensors
+ *   and wherever they are.
+ * - The journal is read before the database: what moves from one to the other meanwhile is in both, and never in neither.
  */
 import { Chunk, Clock, Duration, Effect, Option, Stream } from "effect"
 import type { InstallationId } from "../domain/InstallationId.js"
@@ -37,21 +39,27 @@ export const readRecords = (
   const readSlice = (installation: InstallationId, fromMs: number, untilMs: number) =>
     Effect.gen(function* () {
       const gatherer = new RecordGatherer(recordPrefix)
+      const waiting: Array<StoredRecord> = []
       let samples = 0
-      yield* database.export(selectorOf(installation), fromMs, untilMs).pipe(
-        Stream.takeWhile((series) => {
-          samples += gatherer.add(series)
-          return samples <= tooManySamples || untilMs - fromMs <= shortestSliceMs
+      const fits = () => samples <= tooManySamples || untilMs - fromMs <= shortestSliceMs
+      yield* journal.read(installation, { fromMs, untilMs }).pipe(
+        Stream.takeWhile((record) => {
+          samples += record.values.size
+          waiting.push(record)
+          return fits()
         }),
         Stream.runDrain
       )
-      if (samples > tooManySamples && untilMs - fromMs > shortestSliceMs) return undefined
-      yield* Stream.runForEach(journal.read(installation, { fromMs, untilMs }), (record) =>
-        Effect.sync(() => {
-          samples += record.values.size
-          gatherer.overlay(record)
-        })
+      if (!fits()) return undefined
+      yield* database.export(selectorOf(installation), fromMs, untilMs).pipe(
+        Stream.takeWhile((series) => {
+          samples += gatherer.add(series)
+          return fits()
+        }),
+        Stream.runDrain
       )
+      if (!fits()) return undefined
+      for (const record of waiting) gatherer.overlay(record)
       return { records: gatherer.records(), samples }
     })
 

@@ -49,8 +49,8 @@ const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: Victoria
 
   const failed = (operation: string) => (cause: DatabaseUnavailable) => new StoreError({ operation, cause })
 
-  /** Of this collector, before this the database counts, and from it on the journal. */
-  const borderMs = Effect.gen(function* () {
+  /** Of this collector, before this the database counts, and from it on the journal. Once for each answer: it moves on. */
+  const findBorderMs = Effect.gen(function* () {
     const nowMs = yield* Clock.currentTimeMillis
     const oldest = yield* journal.oldest(0)
     return Math.min(nowMs - Duration.toMillis(surelyDrained), oldest?.activityAtMs ?? nowMs)
@@ -60,6 +60,7 @@ const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: Victoria
   const perInstallation = Effect.fn("VictoriaMetricsStore.perInstallation")(function* (
     rollup: "sum_over_time" | "count_over_time",
     field: "records" | "samples",
+    borderMs: number,
     installation?: InstallationId
   ) {
     const nowMs = yield* Clock.currentTimeMillis
@@ -69,21 +70,22 @@ const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: Victoria
         `sum(${rollup}(${activity(field)}{collector${collector}"${journal.collector}"${selector}}[${retentionMs}ms])) by (installation_id)`,
         atMs
       )
-    const [others, own] = yield* Effect.all([ask("!=", nowMs), ask("=", (yield* borderMs) - 1)], { concurrency: 2 })
+    const [others, own] = yield* Effect.all([ask("!=", nowMs), ask("=", borderMs - 1)], { concurrency: 2 })
     return [...others, ...own]
   })
   const total = (samples: ReadonlyArray<{ readonly value: number }>) => samples.reduce((sum, s) => sum + s.value, 0)
 
   const sums = Effect.fn("VictoriaMetricsStore.sums")(function* (installation?: InstallationId) {
+    const borderMs = yield* findBorderMs
     const [blocks, records, samples] = yield* Effect.all(
       [
-        perInstallation("count_over_time", "samples", installation),
-        perInstallation("sum_over_time", "records", installation),
-        perInstallation("sum_over_time", "samples", installation)
+        perInstallation("count_over_time", "samples", borderMs, installation),
+        perInstallation("sum_over_time", "records", borderMs, installation),
+        perInstallation("sum_over_time", "samples", borderMs, installation)
       ],
       { concurrency: 3 }
     )
-    const recent = yield* journal.activity(yield* borderMs, installation)
+    const recent = yield* journal.activity(borderMs, installation)
     const result: BlockSums = {
       blocks: total(blocks) + recent.blocks,
       records: total(records) + recent.records,
@@ -198,17 +200,18 @@ const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: Victoria
       return known
     }
     const nowMs = yield* Clock.currentTimeMillis
+    const borderMs = yield* findBorderMs
     const [records, samples, contacts] = yield* Effect.all(
       [
-        perInstallation("sum_over_time", "records"),
-        perInstallation("sum_over_time", "samples"),
+        perInstallation("sum_over_time", "records", borderMs),
+        perInstallation("sum_over_time", "samples", borderMs),
         lastActivity("", retentionMs, nowMs)
       ],
       { concurrency: 3 }
     )
     for (const { labels, value } of records) entry(labels.installation_id ?? "").records += value
     for (const { labels, value } of samples) entry(labels.installation_id ?? "").samples += value
-    for (const recent of yield* journal.activityByInstallation(yield* borderMs)) {
+    for (const recent of yield* journal.activityByInstallation(borderMs)) {
       const sums = entry(recent.id)
       sums.records += recent.records
       sums.samples += recent.samples
