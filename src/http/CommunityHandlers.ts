@@ -13,9 +13,8 @@ import { Api } from "./Api.js"
 import { Clients } from "./Clients.js"
 import type { Averages as AveragesAnswer, ModelCheck, PoolStatus, PublishedModels } from "./CommunityApi.js"
 import { answerModel } from "./Download.js"
-import { answer, problem } from "./Problems.js"
+import { answer, answerFailing, problem } from "./Problems.js"
 
-const retryAfterSeconds = "60"
 const mostMetrics = 20
 
 /** For a request that cannot be answered now, or not like this. */
@@ -31,10 +30,7 @@ const answerFailure = (error: Refusal | AuthError | StoreError | RegistryError) 
       return Effect.succeed(error.response)
     case "StoreError":
     case "RegistryError":
-      return Effect.as(
-        Effect.logError(error.message, error.cause),
-        problem(503, "The server cannot look that up now. Please retry later", { "retry-after": retryAfterSeconds })
-      )
+      return answerFailing(error, "The server cannot look that up now")
     default:
       return answer(error)
   }

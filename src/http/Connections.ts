@@ -113,7 +113,13 @@ export const makeConnections = (max: number, gaveWay: (why: GaveWay) => void) =>
       waiting.set(socket, performance.now())
     })
   }
-  return { opened, requested }
+  /** Whether an answer has begun and not ended. */
+  const isBeingAnswered = (socket: Socket): boolean => {
+    const response = busy.get(socket)?.response
+    if (response === undefined) return false
+    return response.headersSent && !response.writableEnded
+  }
+  return { opened, requested, isBeingAnswered }
 }
 
 /** How many connections the system lets this process have; without `/proc`, as many as it likes. */

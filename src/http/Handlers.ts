@@ -12,7 +12,7 @@ import { Api, type JournalStatus, type Readiness, type Resent, type Status, type
 import { Clients } from "./Clients.js"
 import { CommunityHandlers, describeModel } from "./CommunityHandlers.js"
 import { MetricsHandlers } from "./MetricsHandlers.js"
-import { answer } from "./Problems.js"
+import { answer, answerSubmission } from "./Problems.js"
 import { RightsHandlers } from "./RightsHandlers.js"
 
 const activeWindow = Duration.days(30)
@@ -39,7 +39,7 @@ const IngestHandlers = HttpApiBuilder.group(Api, "ingest", (handlers) =>
             }
             return HttpServerResponse.unsafeJson(result)
           }),
-          Effect.catchAll(answer)
+          Effect.catchAll(answerSubmission)
         )
     })
   })

@@ -27,10 +27,6 @@ const badRequest = ["400 Bad Request", "The request is not valid HTTP"] as const
 
 /** Node answers these before any handler runs, and without a body. */
 const answerClientError = (error: NodeJS.ErrnoException, socket: Socket): void => {
-  if (error.code === "ECONNRESET" || !socket.writable) {
-    socket.destroy()
-    return
-  }
   const [line, detail] = answers[error.code ?? ""] ?? badRequest
   const body = JSON.stringify({ detail })
   socket.end(
@@ -56,7 +52,11 @@ export const makeNodeServer = (options: NodeServerOptions): Server => {
   })
   const connections = makeConnections(Math.min(options.maxConnections, connectionsAllowed()), options.gaveWay)
   server.on("connection", connections.opened)
-  server.on("clientError", answerClientError)
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => {
+    // What cannot be answered after the answer that is on its way must not become a part of it.
+    if (error.code === "ECONNRESET" || !socket.writable || connections.isBeingAnswered(socket)) socket.destroy()
+    else answerClientError(error, socket)
+  })
   server.on("checkExpectation", (_request, response: ServerResponse) => {
     const body = JSON.stringify({ detail: "The header Expect is not understood" })
     response.writeHead(417, { "content-type": "application/json", "content-length": body.length, connection: "close" })
@@ -106,9 +106,11 @@ export const lingerUntilRead = (request: IncomingMessage): void => {
   socket.once("close", stop)
   request.once("end", stop)
   // What Node calls once a response with `Connection: close` is out; its own version destroys the socket at once.
+  const destroySoon = socket.destroySoon.bind(socket)
   socket.destroySoon = () => {
+    if (request.readableEnded) return destroySoon()
     socket.end()
     request.resume()
-    request.once("end", () => socket.destroy())
+    request.once("end", destroySoon)
   }
 }

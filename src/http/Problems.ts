@@ -1,7 +1,9 @@
 /** Which status each expected error is answered with; the only place that knows. */
 import { HttpServerResponse } from "@effect/platform"
 import { Effect } from "effect"
+import type { RegistryError } from "../artifact/Registry.js"
 import type { IngestError } from "../pipeline/Ingest.js"
+import type { StoreError } from "../store/Store.js"
 
 export const problem = (status: number, detail: string, headers: Record<string, string> = {}) =>
   HttpServerResponse.unsafeJson({ detail }, { status, headers })
@@ -23,8 +25,18 @@ const statusOf = {
   StoreError: 503
 } as const satisfies Record<IngestError["_tag"], number>
 
+const failureRetryAfterSeconds = 60
+
 /** A failing store is worth the operator's attention and the client's second try; its cause stays in the log. */
-const storeRetryAfterSeconds = 60
+export const answerFailing = (error: StoreError | RegistryError, detail: string) =>
+  Effect.as(
+    Effect.logError(error.message, error.cause),
+    problem(503, `${detail}. Please retry later`, { "retry-after": String(failureRetryAfterSeconds) })
+  )
+
+/** To a logger, whatever of the store failed: its records are not stored. */
+export const answerSubmission = (error: IngestError) =>
+  error._tag === "StoreError" ? answerFailing(error, "Not stored: the server cannot write now") : answer(error)
 
 export const answer = Effect.fn("Problems.answer")(function* (error: IngestError) {
   const status = statusOf[error._tag]
@@ -40,10 +52,7 @@ export const answer = Effect.fn("Problems.answer")(function* (error: IngestError
     case "QuotaExceeded":
       return problem(status, error.detail, { "retry-after": String(error.retryAfterSeconds) })
     case "StoreError":
-      yield* Effect.logError(error.message, error.cause)
-      return problem(status, "Not stored: the server cannot write now. Please retry later", {
-        "retry-after": String(storeRetryAfterSeconds)
-      })
+      return yield* answerFailing(error, `The server failed to ${error.operation}, and its log says why`)
     default:
       return problem(status, error.detail)
   }

@@ -120,8 +120,9 @@ export const readBody = (
     }
     const onEnd = () => (decompressor === undefined ? complete() : decompressor.end())
     const onAbort = () => finish(new BodyMalformed({ detail: "The connection ended before the body did" }))
+    // Not `complete`: of what has come and was not read yet, nothing is read any more.
     const onClose = () => {
-      if (!request.complete) onAbort()
+      if (!request.readableEnded) onAbort()
     }
 
     if (decompressor !== undefined) {
@@ -132,7 +133,7 @@ export const readBody = (
         finish(new BodyMalformed({ detail: "The body is not what its Content-Encoding says, or it is cut off" }))
       )
     }
-    if (request.destroyed && !request.complete) return onAbort()
+    if (request.destroyed) return onAbort()
     request.on("data", onWire).on("end", onEnd).on("error", onAbort).on("close", onClose)
     return Effect.sync(() => finish(Effect.interrupt))
   })

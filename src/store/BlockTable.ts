@@ -204,7 +204,7 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
     const query = `DELETE FROM block WHERE id IN (${pageOf(condition)}) RETURNING id`
     let removed = 0
     while (true) {
-      const { length } = yield* change("remove", (db) => db.prepare(query).all([parameter]))
+      const { length } = yield* change("remove blocks", (db) => db.prepare(query).all([parameter]))
       removed += length
       if (length === 0) return removed
       yield* Effect.yieldNow()

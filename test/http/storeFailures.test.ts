@@ -20,6 +20,12 @@ const connection = (dataDir: string) =>
     Effect.sync(() => new Database(join(dataDir, "telemetry.sqlite"))),
     (db) => Effect.sync(() => db.close())
   )
+const asOperator = (base: string, what: "export" | "erase", body: unknown) =>
+  fetch(`${base}/api/v1/installations/${what}`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${adminToken}`, "content-type": "application/json" },
+    body: JSON.stringify(body)
+  })
 const record = () => newHome([{ timestamp: Math.floor(Date.now() / 1000), temp_outside: 4.5 }])
 
 it.scopedLive("503 while another program keeps the file to itself; nothing is stored, and later all goes on", () =>
@@ -28,6 +34,7 @@ it.scopedLive("503 while another program keeps the file to itself; nothing is st
     const logs = captureLogs()
     yield* Effect.gen(function* () {
       const other = yield* connection(dataDir)
+      const base = yield* baseUrl
       const body = record()
       other.exec("BEGIN IMMEDIATE")
       const { detail, headers, status } = yield* refused(body)
@@ -37,9 +44,16 @@ it.scopedLive("503 while another program keeps the file to itself; nothing is st
       const failure = logs.lines.filter((line) => line.includes("the store failed to append"))
       assert.lengthOf(failure, 1)
       assert.include(failure[0], "database is locked")
+      const erasing = yield* Effect.promise(() =>
+        asOperator(base, "erase", { installation_id: newHome([]).installation_id })
+      )
+      assert.strictEqual(erasing.status, 503)
+      assert.deepStrictEqual(yield* Effect.promise(() => erasing.json()), {
+        detail: "The server failed to remove blocks, and its log says why. Please retry later"
+      })
       other.exec("ROLLBACK")
       assert.deepInclude(yield* accepted(body), { processed: 1, duplicate: false })
-    }).pipe(Effect.provide(layerTestServer({ DATA_DIR: dataDir }, logs.layer)))
+    }).pipe(Effect.provide(layerTestServer({ DATA_DIR: dataDir, ADMIN_TOKEN: adminToken }, logs.layer)))
   })
 )
 
@@ -54,11 +68,7 @@ it.scopedLive("an export that comes upon a damaged block is cut off, so that nob
       other.prepare("UPDATE block SET gzipped_lines = x'1f8b00'").run([])
       const base = yield* baseUrl
       const exporting = Effect.tryPromise(async () => {
-        const response = await fetch(`${base}/api/v1/installations/export`, {
-          method: "POST",
-          headers: { authorization: `Bearer ${adminToken}`, "content-type": "application/json" },
-          body: JSON.stringify({ installation_id: body.installation_id, format: "csv" })
-        })
+        const response = await asOperator(base, "export", { installation_id: body.installation_id, format: "csv" })
         return await response.text()
       })
       assert.strictEqual((yield* Effect.flip(exporting))._tag, "UnknownException")
