@@ -3,9 +3,12 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
+import { NodeContext, NodeHttpClient } from "@effect/platform-node"
 import { assert, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { ConfigProvider, Effect, Layer } from "effect"
+import { layerTracing } from "../../src/observability/Tracing.js"
 import { captureLogs, layerTestServer, serverPort } from "../support/testServer.js"
+import { traceReceiver } from "../support/traceReceiver.js"
 import { type Answer, head, openWire } from "../support/wire.js"
 
 const source = "127.77.88.99"
@@ -189,12 +192,27 @@ const exchange = (port: number, bytes: string | Buffer) =>
     return answer
   }).pipe(Effect.scoped, Effect.timeout("5 seconds"))
 
+const layerTraces = (url: string, protocol: string) =>
+  layerTracing("0.0.0").pipe(
+    Layer.provide([NodeContext.layer, NodeHttpClient.layer]),
+    Layer.provide(
+      Layer.setConfigProvider(
+        ConfigProvider.fromMap(
+          new Map([
+            ["OTEL_EXPORTER_OTLP_ENDPOINT", url],
+            ["OTEL_EXPORTER_OTLP_PROTOCOL", protocol]
+          ])
+        )
+      )
+    )
+  )
+
 it.scopedLive.each([
-  { through: "no proxy", trusted: "", masked: "127.77.xxx.xxx" },
-  { through: "a trusted proxy", trusted: "127.0.0.0/8", masked: "203.0.xxx.xxx" }
+  { through: "no proxy", trusted: "", masked: "127.77.xxx.xxx", protocol: "http/json" },
+  { through: "a trusted proxy", trusted: "127.0.0.0/8", masked: "203.0.xxx.xxx", protocol: "http/protobuf" }
 ])(
-  "no log line, answer or file holds an address or a token, no log line a submitted value: through $through",
-  ({ masked, trusted }) => {
+  "no log line, trace, answer or file holds an address or a token, no log line or trace a submitted value: through $through",
+  ({ masked, protocol, trusted }) => {
     const logs = captureLogs()
     return Effect.gen(function* () {
       const dataDir = yield* Effect.acquireRelease(
@@ -209,6 +227,7 @@ it.scopedLive.each([
         TRUSTED_PROXIES: trusted,
         ADDRESS_REQUESTS_PER_HOUR: "1000000"
       }
+      const { received, url } = yield* traceReceiver(() => 200)
       const answers = yield* Effect.gen(function* () {
         const port = yield* serverPort
         const answers = yield* Effect.forEach(requests(), (bytes) => exchange(port, bytes), { concurrency: 8 })
@@ -229,7 +248,11 @@ it.scopedLive.each([
           )
         }
         return answers
-      }).pipe(Effect.provide(layerTestServer(settings, logs.layer)))
+      }).pipe(Effect.provide(layerTestServer(settings, logs.layer).pipe(Layer.provide(layerTraces(url, protocol)))))
+      const traces = Buffer.concat(received.map(({ body }) => body)).toString("latin1")
+      for (const name of ["POST /api/v1/submit", "GET (none)", "RightsHandlers.export", "CommunityHandlers.check"]) {
+        assert.include(traces, name, "they are of this scenario")
+      }
 
       const statuses = new Set(answers.map((answer) => answer?.status))
       const seen = [200, 400, 401, 403, 404, 405, 411, 413, 415, 422, 431]
@@ -246,6 +269,7 @@ it.scopedLive.each([
         ...Object.values(secrets).map(String)
       ]
       const everything = [
+        traces,
         ...logs.lines,
         ...answers.map((answer) => JSON.stringify([...(answer?.headers ?? [])]) + answer?.body)
         // Also in the hexadecimal form of an IPv4-mapped address, and whatever the case.
@@ -254,7 +278,7 @@ it.scopedLive.each([
         const found = everything.find((text) => text.includes(secret.toLowerCase()))
         assert.isUndefined(found, `${secret} is in ${found}`)
       }
-      assert.isFalse(logs.lines.some((line) => line.includes(submitted.key)))
+      assert.isFalse([traces, ...logs.lines].some((text) => text.includes(submitted.key)))
       const files = Buffer.concat(readdirSync(dataDir).map((name) => readFileSync(join(dataDir, name))))
       for (const secret of [source, submitted.forwarded, ...Object.values(tokens)])
         assert.isFalse(files.includes(secret))

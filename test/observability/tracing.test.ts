@@ -1,6 +1,4 @@
-import { once } from "node:events"
 import { mkdtempSync, rmSync } from "node:fs"
-import { createServer, type IncomingHttpHeaders } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { NodeContext, NodeHttpClient } from "@effect/platform-node"
@@ -10,35 +8,8 @@ import { sentenceOf } from "../../programs/ExitCode.js"
 import { IsTracing, layerTracing } from "../../src/observability/Tracing.js"
 import { type Environment, runProgram, serverProcess } from "../support/program.js"
 import { newHome, submit, testToken } from "../support/testServer.js"
+import { type Received, traceReceiver } from "../support/traceReceiver.js"
 
-interface Received {
-  readonly url: string
-  readonly headers: IncomingHttpHeaders
-  readonly body: Buffer
-}
-
-/** Whoever takes traces, and answers with `status`. */
-const receiver = (status: () => number) =>
-  Effect.acquireRelease(
-    Effect.promise(async () => {
-      const received: Array<Received> = []
-      const server = createServer(async (request, response) => {
-        const chunks: Array<Buffer> = []
-        for await (const chunk of request) chunks.push(chunk)
-        received.push({ url: request.url ?? "", headers: request.headers, body: Buffer.concat(chunks) })
-        response.writeHead(status()).end()
-      }).listen(0, "127.0.0.1")
-      await once(server, "listening")
-      const address = server.address()
-      if (address === null || typeof address === "string") throw new Error("no port")
-      return { received, server, url: `http://127.0.0.1:${address.port}` }
-    }),
-    ({ server }) =>
-      Effect.sync(() => {
-        server.closeAllConnections()
-        server.close()
-      })
-  )
 const dataDir = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "telemetry-tracing-"))),
   (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
@@ -124,7 +95,7 @@ const secrets = [
 describe("traces by OTLP", () => {
   it.scopedLive("tell of requests what the log tells, and nothing that somebody sent", () =>
     Effect.gen(function* () {
-      const { received, url } = yield* receiver(() => 200)
+      const { received, url } = yield* traceReceiver(() => 200)
       const server = yield* serverProcess({
         DATA_DIR: yield* dataDir,
         TRUSTED_PROXIES: "127.0.0.1",
@@ -198,7 +169,7 @@ describe("traces by OTLP", () => {
 
   it.scopedLive("in protobuf, to an address of their own, and from train too", () =>
     Effect.gen(function* () {
-      const { received, url } = yield* receiver(() => 200)
+      const { received, url } = yield* traceReceiver(() => 200)
       const directory = yield* dataDir
       const tracing = { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${url}/otlp` }
       const server = yield* serverProcess({ DATA_DIR: directory, TRUSTED_PROXIES: "127.0.0.1", ...tracing })
@@ -221,7 +192,7 @@ describe("traces by OTLP", () => {
 
   it.scopedLive("a receiver that is down is complained about once, and holds nothing up", () =>
     Effect.gen(function* () {
-      const { received, url } = yield* receiver(() => 500)
+      const { received, url } = yield* traceReceiver(() => 500)
       const server = yield* serverProcess({ DATA_DIR: yield* dataDir, OTEL_EXPORTER_OTLP_ENDPOINT: url })
       assert.strictEqual((yield* Effect.promise(() => submit(server.url, home))).status, 200)
       assert.strictEqual(yield* Effect.promise(() => server.stop("SIGTERM")), 0)
