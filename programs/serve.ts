@@ -1,3 +1,4 @@
+import { isatty } from "node:tty"
 import { Command, Options } from "@effect/cli"
 import { FileSystem, Path } from "@effect/platform"
 import { Deferred, Effect, FiberSet, Layer } from "effect"
@@ -50,7 +51,12 @@ const makeDataDir = Effect.fn("serve.makeDataDir")(function* (directory: string)
   )
 })
 
-/** SIGHUP reads the tokens again, from their files above all; what cannot be read leaves the old ones valid. */
+const hasTerminal = () => isatty(0) || isatty(2)
+
+/**
+ * SIGHUP reads the tokens again, from their files above all; what cannot be read leaves the old ones valid. It is also what
+ * a terminal sends when it is closed: then this ends, as a program that somebody left running there should.
+ */
 const layerTokenReload = (dataDir: string) =>
   Layer.scopedDiscard(
     Effect.gen(function* () {
@@ -61,8 +67,18 @@ const layerTokenReload = (dataDir: string) =>
         Effect.zipRight(Effect.logInfo("read the tokens again")),
         Effect.catchAll((error) => Effect.logError(`the tokens stay as they are: ${error.message}`))
       )
+      const hadTerminal = hasTerminal()
+      let isEnding = false
       const listener = () => {
-        run(reload)
+        if (!hadTerminal || hasTerminal()) {
+          run(reload)
+          return
+        }
+        // It comes more than once, and a second SIGTERM would not wait for what is in flight.
+        if (isEnding) return
+        isEnding = process.kill(process.pid, "SIGTERM")
+        // At the very end: Node 20 crashes where it resets a terminal that is gone.
+        process.once("exit", () => process.kill(process.pid, "SIGHUP"))
       }
       yield* Effect.acquireRelease(
         Effect.sync(() => process.on("SIGHUP", listener)),

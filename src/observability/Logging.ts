@@ -31,6 +31,8 @@ const toStderr = Logger.map(formatJson, (line) => {
 /** Logs go to stderr: stdout belongs to a command's result. Colours only on a terminal, and not with `NO_COLOR`. */
 export const layerLogging = Layer.unwrapEffect(
   Effect.gen(function* () {
+    // Whoever read them has gone, or the disk that they went to is full: no reason to end with them.
+    process.stderr.on("error", () => {})
     const level = yield* Settings.logLevel
     const format = yield* Settings.logFormat
     const isPretty = format === "pretty" || (format === "auto" && process.stderr.isTTY)

@@ -1,4 +1,5 @@
-import { mkdtempSync, rmSync } from "node:fs"
+import { spawn } from "node:child_process"
+import { existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
@@ -6,8 +7,8 @@ import { Effect, Stream } from "effect"
 import { InstallationId } from "../../src/domain/InstallationId.js"
 import { Store } from "../../src/store/Store.js"
 import { recentPayload } from "../support/payloads.js"
-import { layerStoreOf, serverProcess } from "../support/program.js"
-import { submit } from "../support/testServer.js"
+import { type Environment, layerStoreOf, mainFile, serverProcess } from "../support/program.js"
+import { submit, testToken } from "../support/testServer.js"
 import { openWire, submitHead } from "../support/wire.js"
 
 const directory = mkdtempSync(join(tmpdir(), "telemetry-stop-"))
@@ -32,6 +33,32 @@ const halfSubmission = Effect.fn(function* (port: number, home: string) {
   wire.send(submitHead({ "content-length": Buffer.byteLength(body) }) + body.slice(0, 100_000))
   return { wire, sendRest: () => wire.send(body.slice(100_000)) }
 })
+
+const script = "/usr/bin/script"
+
+/** `telemetry serve` in a terminal, for the life of the scope; `close` is what closing its window does. */
+const inTerminal = (environment: Environment) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const command = `echo PID $$; exec ${process.execPath} ${mainFile} serve`
+      const child = spawn(script, ["--quiet", "--flush", "--command", command, "/dev/null"], {
+        env: { PATH: process.env.PATH, SHELL: "/bin/sh", ...environment },
+        stdio: ["ignore", "pipe", "ignore"]
+      })
+      let text = ""
+      child.stdout.on("data", (bytes) => {
+        text += bytes
+      })
+      const shows = (pattern: RegExp) =>
+        Effect.repeat(
+          Effect.map(wait(20), () => pattern.exec(text)),
+          { until: (found) => found !== null }
+        ).pipe(Effect.map((found) => found!))
+      return { shows, close: () => child.kill("SIGKILL") }
+    }),
+    ({ close }) => Effect.sync(close)
+  )
+const isRunning = (pid: number) => existsSync(`/proc/${pid}`)
 
 describe("telemetry serve", () => {
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
@@ -102,5 +129,39 @@ describe("telemetry serve", () => {
       yield* wire.closed
       assert.deepStrictEqual(yield* storedIn(join(directory, "grace"), [homeOf(1)]), [0])
     })
+  )
+
+  it.scopedLive("goes on when nobody reads its log any more", () =>
+    Effect.gen(function* () {
+      const server = yield* serverProcess({ DATA_DIR: join(directory, "unread") })
+      server.child.stderr?.destroy()
+      for (const home of [1, 2]) {
+        const response = yield* Effect.promise(() =>
+          submit(server.url, { ...recentPayload("flat500"), installation_id: homeOf(home) })
+        )
+        assert.strictEqual(response.status, 200)
+      }
+      assert.strictEqual(yield* Effect.promise(() => server.stop("SIGTERM")), 0)
+    })
+  )
+
+  it.scopedLive.runIf(existsSync(script))(
+    "SIGHUP in its terminal reads tokens; the end of the terminal is its end, once who is in flight is answered",
+    () =>
+      Effect.gen(function* () {
+        const dataDir = join(directory, "terminal")
+        const terminal = yield* inTerminal({ DATA_DIR: dataDir, AUTH_TOKEN: testToken, LOG_FORMAT: "json", PORT: "0" })
+        const [, pid, port] = yield* terminal.shows(/PID (\d+)[\s\S]*Listening on http:\/\/[\d.]+:(\d+)/)
+        process.kill(Number(pid), "SIGHUP")
+        yield* terminal.shows(/read the tokens again/)
+        const inFlight = yield* halfSubmission(Number(port), homeOf(1))
+        yield* wait(200)
+        terminal.close()
+        yield* wait(200)
+        inFlight.sendRest()
+        assert.strictEqual((yield* inFlight.wire.answer)?.status, 200)
+        yield* Effect.repeat(wait(50), { until: () => !isRunning(Number(pid)) })
+        assert.deepStrictEqual(yield* storedIn(dataDir, [homeOf(1)]), [500])
+      })
   )
 })
