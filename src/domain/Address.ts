@@ -25,7 +25,7 @@ const groupsOf = (address: string): ReadonlyArray<number> => {
   return [...left, ...gap, ...right].map((group) => Number.parseInt(group, 16))
 }
 
-export type ParsedAddress = { readonly ipv4: string } | { readonly ipv6: ReadonlyArray<number> } | undefined
+type ParsedAddress = { readonly ipv4: string } | { readonly ipv6: ReadonlyArray<number> } | undefined
 
 /** IPv4-mapped IPv6, in whichever of its spellings, is IPv4. */
 export const parseAddress = (text: string): ParsedAddress => {

@@ -1,5 +1,5 @@
 /** What a sensor's number means: a measurement, a count or set point, a code, a bit set, or 0/1. */
-export type SensorKind = "float" | "integer" | "enum" | "flags" | "binary"
+type SensorKind = "float" | "integer" | "enum" | "flags" | "binary"
 
 export interface Sensor {
   readonly name: string

@@ -17,7 +17,7 @@ export const layerHttp = HttpApiBuilder.serve(accessLog).pipe(
   (layer) => HttpMiddleware.withTracerDisabledWhen(layer, () => true)
 )
 
-export interface ListenOptions extends Omit<NodeServerOptions, "gaveWay"> {
+interface ListenOptions extends Omit<NodeServerOptions, "gaveWay"> {
   readonly host: string
   /** 0 picks a free one. */
   readonly port: number

@@ -2,15 +2,15 @@ import { createHash, timingSafeEqual } from "node:crypto"
 import { Context, Data, Effect, Layer, Redacted } from "effect"
 
 /** No bearer token was sent. */
-export class CredentialsMissing extends Data.TaggedError("CredentialsMissing")<{ readonly detail: string }> {}
+class CredentialsMissing extends Data.TaggedError("CredentialsMissing")<{ readonly detail: string }> {}
 
 /** A token was sent that does not open this. */
-export class CredentialsRefused extends Data.TaggedError("CredentialsRefused")<{ readonly detail: string }> {}
+class CredentialsRefused extends Data.TaggedError("CredentialsRefused")<{ readonly detail: string }> {}
 
 export type AuthError = CredentialsMissing | CredentialsRefused
 
 /** Who may submit, or who may see the operator's side. */
-export type Principal = "logger" | "admin"
+type Principal = "logger" | "admin"
 
 export interface Tokens {
   /** All valid at once, so that a new token can be handed out before the old one is withdrawn. */

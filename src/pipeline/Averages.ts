@@ -16,7 +16,7 @@ const copNames = new Set(["cop", "cop_current", "cop_instant"])
 const heatField = "power_thermal"
 const electricityField = "power_current"
 
-export interface Average {
+interface Average {
   readonly installations: number
   readonly avg: number
   /** 5 % and 95 % quantile over installations. */

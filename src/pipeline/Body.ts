@@ -8,12 +8,12 @@ import type { ByteBuffer } from "./ByteBuffer.js"
 export class BodyTooLarge extends Data.TaggedError("BodyTooLarge")<{ readonly detail: string }> {}
 
 /** Neither a length nor chunks: there is no body to read. */
-export class LengthRequired extends Data.TaggedError("LengthRequired")<{ readonly detail: string }> {}
+class LengthRequired extends Data.TaggedError("LengthRequired")<{ readonly detail: string }> {}
 
 /** Cut off, or its compression is damaged. */
 export class BodyMalformed extends Data.TaggedError("BodyMalformed")<{ readonly detail: string }> {}
 
-export class MediaTypeUnsupported extends Data.TaggedError("MediaTypeUnsupported")<{ readonly detail: string }> {}
+class MediaTypeUnsupported extends Data.TaggedError("MediaTypeUnsupported")<{ readonly detail: string }> {}
 
 /** Whether there is room for that many bytes; when not, `resume` is called once there is. */
 export type Room = (bytes: number, resume: () => void) => boolean

@@ -15,7 +15,7 @@ export class EnvelopeMismatch extends Data.TaggedError("EnvelopeMismatch")<{ rea
 
 export type DecodeError = BodyError | NotJson | EnvelopeMismatch | Overloaded | BodyTooSlow
 
-export interface DecodeLimits {
+interface DecodeLimits {
   /** Bound of one body, on the wire and again after decompression. */
   readonly maxBodyBytes: number
   /** Bound of all bodies being read and decoded at once: the memory that submissions can take. */

@@ -24,7 +24,7 @@ import { type Acceptance, type Instance, VictoriaMetrics } from "../store/Victor
 import { bodyOf, emptyBody, inRequests } from "./DrainRequest.js"
 import { mayHaveLost, type Settling } from "./Settling.js"
 
-export interface DrainOptions {
+interface DrainOptions {
   /** How long an accepted block stays in the journal: several times what the database holds in memory. */
   readonly settle: Duration.Duration
 }

@@ -7,10 +7,10 @@ import type { Reading, Source, Submission } from "../domain/Submission.js"
 import { type ByteBuffer, makeBufferPool } from "./ByteBuffer.js"
 import { maxNumberBytes, writeNumber } from "./FieldSetWriter.js"
 
-export const measurement = "heatpump_metrics"
+const measurement = "heatpump_metrics"
 
 /** A submission ready to be stored. Equal samples give equal receipts: SHA-256 in hex. */
-export interface Encoded {
+interface Encoded {
   readonly blocks: ReadonlyArray<Block>
   readonly receipt: string
 }
@@ -79,7 +79,7 @@ export const writeLines = (buffer: ByteBuffer, submission: Submission, sourceNum
 
 const dayMs = 86_400_000
 /** Retention removes whole blocks: a sample stays that much longer than it should at most. */
-export const longestSpanMs = 2 * dayMs
+const longestSpanMs = 2 * dayMs
 
 /** The submission itself when it spans two days at most, which all but the oddest do; else a part for each day (UTC). */
 const partsOf = (submission: Submission): ReadonlyArray<Submission> => {

@@ -11,7 +11,7 @@ import { submissionMetrics } from "./SubmissionMetrics.js"
 import { Write, type WriteError } from "./Write.js"
 
 /** One `POST /api/v1/submit` before anything of it has been believed. */
-export interface SubmissionRequest {
+interface SubmissionRequest {
   readonly authorization: string | undefined
   readonly client: RawAddress
   /** Sent from this machine itself: there is no address to count by. */
@@ -20,7 +20,7 @@ export interface SubmissionRequest {
 }
 
 /** What the client is told once its records are stored for good. */
-export interface Receipt {
+interface Receipt {
   readonly processed: number
   readonly rejected: number
   readonly fieldsDropped: number
@@ -31,7 +31,7 @@ export interface Receipt {
 }
 
 /** The person behind this installation has had its data erased: nothing of it is stored again. */
-export class InstallationErased extends Data.TaggedError("InstallationErased")<{ readonly detail: string }> {}
+class InstallationErased extends Data.TaggedError("InstallationErased")<{ readonly detail: string }> {}
 
 export type IngestError = AuthError | DecodeError | QuotaExceeded | InstallationErased | WriteError
 

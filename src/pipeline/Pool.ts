@@ -3,7 +3,7 @@ import { Clock, Context, Duration, Effect, Layer, Option } from "effect"
 import type { InstallationId } from "../domain/InstallationId.js"
 import { Store, type StoreError } from "../store/Store.js"
 
-export interface PoolOptions {
+interface PoolOptions {
   readonly minInstallations: number
   /** Records. */
   readonly minDataPoints: number
@@ -12,7 +12,7 @@ export interface PoolOptions {
 }
 
 /** A sentence as the clients show it. */
-export interface Sentence {
+interface Sentence {
   readonly en: string
   readonly de: string
 }

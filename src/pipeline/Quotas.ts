@@ -11,7 +11,7 @@ export class QuotaExceeded extends Data.TaggedError("QuotaExceeded")<{
   readonly retryAfterSeconds: number
 }> {}
 
-export interface QuotaOptions {
+interface QuotaOptions {
   readonly installationSamplesPerHour: number
   readonly addressRequestsPerHour: number
   readonly addressNewInstallationsPerHour: number

@@ -55,7 +55,7 @@ export const heatpumpOf = (id: string, manufacturer: string, ownModel: string, m
   heatpump: { id, manufacturer: manufacturer === "" ? "unknown" : manufacturer }
 })
 
-export type RecordsResult = Omit<Submission, "installationId" | "version">
+type RecordsResult = Omit<Submission, "installationId" | "version">
 
 /**
  * Decodes `data`, an array of records in the flat or the nested shape, or both.

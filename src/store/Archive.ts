@@ -30,7 +30,7 @@ import { pipeline } from "node:stream/promises"
 import { Data, Effect, Schema } from "effect"
 import { extract, pack } from "tar-stream"
 
-export class ArchiveError extends Data.TaggedError("ArchiveError")<{
+class ArchiveError extends Data.TaggedError("ArchiveError")<{
   readonly file: string
   readonly operation: string
   readonly cause: unknown
@@ -147,7 +147,7 @@ export const extractArchive = (file: string, directory: string) =>
     return names
   })
 
-export const Manifest = Schema.Struct({
+const Manifest = Schema.Struct({
   format: Schema.Literal(1),
   version: Schema.String,
   created: Schema.String,

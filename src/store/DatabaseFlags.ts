@@ -1,5 +1,5 @@
 /** What VictoriaMetrics' `/metrics` tells of its release and flags: https://docs.victoriametrics.com/#monitoring */
-export interface DatabaseFacts {
+interface DatabaseFacts {
   /** Like `1.122.0`; undefined where it does not say. */
   readonly version: string | undefined
   readonly retentionDays: number | undefined

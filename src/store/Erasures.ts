@@ -30,7 +30,7 @@ import type { InstallationId } from "../domain/InstallationId.js"
 import { Damaged, DatabaseUnusable } from "./Sqlite.js"
 import { StoreError } from "./Store.js"
 
-export interface Erasures {
+interface Erasures {
   readonly has: (installation: string) => boolean
   readonly add: (installation: InstallationId) => Effect.Effect<void, StoreError>
 }

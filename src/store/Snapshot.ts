@@ -9,7 +9,7 @@ import Database from "libsql"
 import { DatabaseUnusable, openSqliteToRead } from "./Sqlite.js"
 
 /** What lies at a place that is to be restored is in use. */
-export class StoreInUse extends Data.TaggedError("StoreInUse")<{ readonly file: string }> {
+class StoreInUse extends Data.TaggedError("StoreInUse")<{ readonly file: string }> {
   override get message() {
     return `a server is running on ${this.file}; stop it first`
   }

@@ -75,7 +75,7 @@ const migrate = (db: Sqlite, version: number): void =>
  */
 const keptOpen: Array<Sqlite> = []
 
-export interface OpenOptions {
+interface OpenOptions {
   /** Sees the file before it is migrated, and throws. */
   readonly verify?: (db: Sqlite) => void
   /** DELETE leaves no companions behind: for a file that is to be renamed. */

@@ -26,7 +26,7 @@ const logHeaderBytes = 32
 const frameHeaderBytes = 24
 const frameBytes = frameHeaderBytes + pageBytes
 
-export interface Log {
+interface Log {
   readonly state: "whole" | "torn" | "broken"
   /** Where in the log the last version of a page begins; uncommitted ones do not count. */
   readonly positions: ReadonlyMap<number, number>

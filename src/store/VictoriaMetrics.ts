@@ -27,7 +27,7 @@ export interface Instance {
 }
 
 /** One sample of an instant query. */
-export interface QueriedSample {
+interface QueriedSample {
   readonly labels: Readonly<Record<string, string>>
   readonly value: number
 }
@@ -62,7 +62,7 @@ const transportReason = (error: HttpClientError.HttpClientError): string => {
   return `the connection failed (${code})`
 }
 
-export interface VictoriaMetricsOptions {
+interface VictoriaMetricsOptions {
   readonly urls: VictoriaMetricsUrls
   /** A bearer token, or `user:password`; wins over what the URLs hold. */
   readonly bearerToken: Option.Option<Redacted.Redacted>

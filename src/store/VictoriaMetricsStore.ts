@@ -25,7 +25,7 @@ import {
 } from "./Store.js"
 import { VictoriaMetrics } from "./VictoriaMetrics.js"
 
-export interface VictoriaMetricsStoreOptions {
+interface VictoriaMetricsStoreOptions {
   readonly retention: Duration.Duration
 }
 

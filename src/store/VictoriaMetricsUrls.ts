@@ -22,7 +22,7 @@ export interface VictoriaMetricsUrls {
   readonly credentials: Redacted.Redacted | undefined
 }
 
-export class UrlInvalid extends Data.TaggedError("UrlInvalid")<{ readonly setting: string; readonly reason: string }> {}
+class UrlInvalid extends Data.TaggedError("UrlInvalid")<{ readonly setting: string; readonly reason: string }> {}
 
 export interface GivenUrls {
   readonly write: string

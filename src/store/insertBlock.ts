@@ -2,7 +2,7 @@ import type { Sqlite } from "./Sqlite.js"
 import type { Appended } from "./Store.js"
 
 /** What a row of `block` begins as. */
-export interface BlockRow {
+interface BlockRow {
   readonly installationId: string
   readonly heatpumpId: string | null | undefined
   readonly model: string
