@@ -67,12 +67,16 @@ export const readRecords = (
   return (installation: InstallationId, range: TimeRange = {}) =>
     Stream.unwrap(
       Effect.map(Clock.currentTimeMillis, (nowMs) => {
-        const startMs = Math.max(range.fromMs ?? 0, nowMs - retentionMs - firstSliceMs)
+        const startMs = range.fromMs ?? 0
+        // Older ones are there only where the database keeps them for longer, so that time is one slice at first.
+        const keptFromMs = nowMs - retentionMs - firstSliceMs
         const endMs = Math.min(range.untilMs ?? Number.MAX_SAFE_INTEGER, nowMs + aheadMs)
         if (startMs >= endMs) return Stream.empty
-        return Stream.paginateChunkEffect({ fromMs: startMs, lengthMs: firstSliceMs }, ({ fromMs, lengthMs }) =>
+        const first = { fromMs: startMs, lengthMs: Math.max(firstSliceMs, keptFromMs - startMs) }
+        return Stream.paginateChunkEffect(first, ({ fromMs, lengthMs }) =>
           Effect.gen(function* () {
-            const untilMs = Math.min(fromMs + lengthMs, endMs)
+            const isOld = fromMs < keptFromMs
+            const untilMs = Math.min(fromMs + lengthMs, isOld ? keptFromMs : endMs, endMs)
             const slice = yield* Effect.catchTag(
               readSlice(installation, fromMs, untilMs),
               "DatabaseUnavailable",
@@ -83,7 +87,8 @@ export const readRecords = (
               return [Chunk.empty<StoredRecord>(), Option.some({ fromMs, lengthMs: shorter })] as const
             }
             const growth = Math.min(4, sliceSamples / Math.max(1, slice.samples))
-            const next = Math.min(longestSliceMs, Math.max(shortestSliceMs, Math.floor(lengthMs * growth)))
+            const grown = Math.min(longestSliceMs, Math.max(shortestSliceMs, Math.floor(lengthMs * growth)))
+            const next = isOld && untilMs === keptFromMs ? firstSliceMs : grown
             return [
               Chunk.unsafeFromArray(slice.records),
               untilMs < endMs ? Option.some({ fromMs: untilMs, lengthMs: next }) : Option.none()

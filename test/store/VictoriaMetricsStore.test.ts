@@ -178,4 +178,34 @@ describe.runIf(hasVictoriaMetrics)("VictoriaMetrics", () => {
       }).pipe(Effect.scoped)
     )
   }
+
+  it.scopedLive("what the database keeps beyond the retention is read too, until it drops it", () =>
+    Effect.gen(function* () {
+      yield* emptied(database)
+      const collector = yield* Layer.build(layerCollector(database, Duration.zero))
+      const store = Context.get(collector, Store)
+      const nowMs = Date.now()
+      // The collector's retention is 365 days, the database's 13 months.
+      for (const days of [380, 366, 364, 1]) {
+        const atMs = nowMs - days * 86_400_000
+        const body = {
+          installation_id: installationOf(1),
+          heatpump_model: "AERO SLM",
+          version: "1.0.1",
+          data: [{ timestamp: Math.floor(atMs / 1000), days }]
+        }
+        yield* store.append([yield* Effect.promise(() => blockOf(body, atMs))])
+      }
+      yield* Effect.repeat(Effect.zipLeft(noMore(Context.get(collector, Backlog)), Effect.sleep("10 millis")), {
+        until: (isSo) => isSo
+      })
+      yield* Effect.promise(() => database.flush())
+      const daysOf = (range?: { readonly fromMs: number }) =>
+        Effect.map(Stream.runCollect(store.read(installationOf(1), range)), (records) =>
+          [...records].map(({ values }) => values.get("days"))
+        )
+      assert.deepStrictEqual(yield* daysOf(), [380, 366, 364, 1])
+      assert.deepStrictEqual(yield* daysOf({ fromMs: nowMs - 370 * 86_400_000 }), [366, 364, 1])
+    })
+  )
 })
