@@ -17,6 +17,7 @@ import { Averages } from "../src/pipeline/Averages.js"
 import { Decode } from "../src/pipeline/Decode.js"
 import { Encode } from "../src/pipeline/Encode.js"
 import { Grants } from "../src/pipeline/Grants.js"
+import { InFlight } from "../src/pipeline/InFlight.js"
 import { Ingest } from "../src/pipeline/Ingest.js"
 import { isLoopback, Mask } from "../src/pipeline/Mask.js"
 import { Pool } from "../src/pipeline/Pool.js"
@@ -129,7 +130,7 @@ export const layerServe = Effect.fn("serve.layer")(function* (options: {
       Layer.succeed(Scraped, scraped)
     ]),
     Layer.provideMerge(store),
-    Layer.provide(Metrics.layer)
+    Layer.provide([Metrics.layer, InFlight.layer(Math.max(limits.maxInFlightBytes, limits.maxBodyBytes))])
   )
 })
 

@@ -1,6 +1,7 @@
 import { Path } from "@effect/platform"
 import { type Config, type Duration, Effect, Either, Layer, Option, Redacted } from "effect"
 import { drainConnections, layerDrain } from "../src/pipeline/Drain.js"
+import type { InFlight } from "../src/pipeline/InFlight.js"
 import { readSecret, SettingInvalid } from "../src/Secrets.js"
 import * as Settings from "../src/Settings.js"
 import { Backlog } from "../src/store/Backlog.js"
@@ -51,7 +52,7 @@ export const layerDatabase = Effect.fn("store.layerDatabase")(function* (
   })
 })
 
-type StoreLayer = Layer.Layer<Store | Backlog, StoreError | DatabaseUnusable>
+type StoreLayer = Layer.Layer<Store | Backlog, StoreError | DatabaseUnusable, InFlight>
 
 /** The store that the settings ask for, with what is behind it. */
 export const layerStore = Effect.fn("store.layer")(function* (options: {

@@ -4,7 +4,7 @@ import { Envelope, type Submission } from "../domain/Submission.js"
 import { type BodyError, type BodySource, BodyTooLarge, type CopyBody, checkHead, readBody } from "./Body.js"
 import { type ByteBuffer, makeBufferPool } from "./ByteBuffer.js"
 import { FieldNames } from "./FieldNames.js"
-import { type BodyTooSlow, makeInFlight, type Overloaded } from "./InFlight.js"
+import { type BodyTooSlow, InFlight, type Overloaded } from "./InFlight.js"
 import { type NotJson, parseJson } from "./Json.js"
 import { decodeRecords } from "./Records.js"
 import { hasGiantObject, isTooDense } from "./Structure.js"
@@ -18,8 +18,6 @@ export type DecodeError = BodyError | NotJson | EnvelopeMismatch | Overloaded | 
 interface DecodeLimits {
   /** Bound of one body, on the wire and again after decompression. */
   readonly maxBodyBytes: number
-  /** Bound of all bodies being read and decoded at once: the memory that submissions can take. */
-  readonly maxInFlightBytes: number
   /** How old a sample may be. */
   readonly retention: Duration.Duration
   /** How many field names that the sensor registry does not have an installation may use. */
@@ -116,7 +114,7 @@ export class Decode extends Context.Tag("telemetry/pipeline/Decode")<
         const withBuffer = makeBufferPool()
         const names = new FieldNames(limits.unknownFields)
         const retentionMs = Duration.toMillis(limits.retention)
-        const inFlight = makeInFlight(Math.max(limits.maxInFlightBytes, limits.maxBodyBytes))
+        const inFlight = yield* InFlight
 
         const withSubmission = <A, E, R>(
           request: BodySource,

@@ -7,6 +7,8 @@
  * - Blocks are sent in order of arrival, a few requests at a time.
  * - A block that the database refuses goes into quarantine, alone; one that the database fails to take waits, and with it
  *   all that came after it: nothing is wrong with them.
+ * - Where submissions and database share a machine, submissions go first, as long as the journal has room and nothing waits
+ *   for minutes: of the homes that come at once after an outage none tries again, and the database can wait.
  *
  * VictoriaMetrics answers before what it took is on its disk; a crash costs it its last seconds
  * (https://docs.victoriametrics.com/#storage). So an accepted block stays in the journal for `settle`, and when the database
@@ -22,6 +24,7 @@ import { Journal, type WaitingBlock } from "../store/Journal.js"
 import type { StoreError } from "../store/Store.js"
 import { type Acceptance, type Instance, VictoriaMetrics } from "../store/VictoriaMetrics.js"
 import { bodyOf, emptyBody, inRequests } from "./DrainRequest.js"
+import { InFlight } from "./InFlight.js"
 import { mayHaveLost, type Settling } from "./Settling.js"
 
 interface DrainOptions {
@@ -33,6 +36,11 @@ interface DrainOptions {
 const waveBlocks = 32
 /** Requests at once. */
 export const drainConnections = 4
+
+/** Of the journal's room, and of time, what may be used up while submissions go first. */
+const patientShare = 0.5
+const longestPatience = Duration.minutes(10)
+const lookAgainEvery = Duration.millis(100)
 
 const firstBackOff = Duration.seconds(1)
 const longestBackOff = Duration.seconds(30)
@@ -55,6 +63,7 @@ const make = Effect.fn("Drain.make")(function* (options: DrainOptions) {
   const journal = yield* Journal
   const database = yield* VictoriaMetrics
   const metrics = yield* Metrics
+  const inFlight = yield* InFlight
   const settleCheckEvery = Duration.clamp(Duration.times(options.settle, 0.1), {
     minimum: shortestSettleCheck,
     maximum: longestSettleCheck
@@ -159,13 +168,24 @@ const make = Effect.fn("Drain.make")(function* (options: DrainOptions) {
       Effect.catchTag("DatabaseUnavailable", (error) => Effect.succeed(error))
     )
 
+  const submissionsFirst = Effect.fnUntraced(function* (oldest: WaitingBlock) {
+    const patientUntilMs = oldest.activityAtMs + Duration.toMillis(longestPatience)
+    while (inFlight.isCrowded() && journal.heldBytes() < journal.maxBytes * patientShare) {
+      if ((yield* Clock.currentTimeMillis) >= patientUntilMs) return
+      yield* Effect.sleep(lookAgainEvery)
+    }
+  })
+
   const drainNext = Effect.gen(function* () {
     if (journal.revision() !== revision) {
       revision = journal.revision()
       sentId = 0
     }
     const blocks = yield* journal.next(sentId, waveBlocks)
-    yield* blocks.length === 0 ? journal.arrival : sendWave(blocks)
+    const [oldest] = blocks
+    if (oldest === undefined) return yield* journal.arrival
+    yield* submissionsFirst(oldest)
+    yield* sendWave(blocks)
   })
 
   const learnInstance = Effect.gen(function* () {

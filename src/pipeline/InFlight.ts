@@ -8,7 +8,7 @@
  *
  * Cost: an addition per chunk. Memory: `maxBytes`, one body, and a first step for each connection.
  */
-import { Clock, Data, Effect } from "effect"
+import { Clock, Context, Data, Effect, Layer } from "effect"
 import { type BodySource, declaredLength, type Room } from "./Body.js"
 import { paceOf } from "./Pace.js"
 
@@ -32,6 +32,8 @@ const lookEveryMs = 250
 const protectedMs = 1_000
 /** A body that has stopped for so long is slow, however fast it began. */
 const lateMs = 3_000
+/** With more than this share of the room taken, submissions come faster than they are stored. */
+const crowdedShare = 0.25
 /** Half of the 30 seconds after which loggers give up and forget their data. */
 const longestWaitMs = 15_000
 
@@ -126,5 +128,12 @@ export const makeInFlight = (maxBytes: number) => {
       (place) => Effect.raceFirst(use(roomOf(place)), watch(place)),
       (place) => Effect.sync(() => leave(place))
     )
-  return { hold }
+  /** Whether all else had better wait. */
+  const isCrowded = (): boolean => maxBytes - free > maxBytes * crowdedShare
+  return { hold, isCrowded }
+}
+
+/** The room for the bodies of one server. */
+export class InFlight extends Context.Tag("telemetry/pipeline/InFlight")<InFlight, ReturnType<typeof makeInFlight>>() {
+  static readonly layer = (maxBytes: number) => Layer.sync(this, () => makeInFlight(maxBytes))
 }

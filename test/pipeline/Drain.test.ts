@@ -1,14 +1,17 @@
 import { mkdtempSync, rmSync } from "node:fs"
+import { IncomingMessage } from "node:http"
+import { Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Either, Layer, Option } from "effect"
+import { Duration, Effect, Either, Fiber, Layer, Option, type Scope } from "effect"
 import { layerDrain } from "../../src/pipeline/Drain.js"
+import { InFlight } from "../../src/pipeline/InFlight.js"
 import { Backlog } from "../../src/store/Backlog.js"
 import { Journal } from "../../src/store/Journal.js"
 import { VictoriaMetrics } from "../../src/store/VictoriaMetrics.js"
 import { victoriaMetricsUrls } from "../../src/store/VictoriaMetricsUrls.js"
-import { blockOf } from "../support/blocks.js"
+import { blockOf, noisyBlock } from "../support/blocks.js"
 import { makeFastClock } from "../support/clock.js"
 import { accept, type Behaviour, type FakeDatabase, fakeDatabase, refuse } from "../support/fakeDatabase.js"
 import { installationOf } from "../support/storeContract.js"
@@ -21,10 +24,13 @@ afterAll(() => rmSync(root, { recursive: true }))
 const factor = 100
 const settle = Duration.seconds(20)
 
+const inFlightBytes = 1_600_000
+const journalBytes = 1_000_000
 const layerDraining = (url: string, directory: string) =>
   layerDrain({ settle }).pipe(
+    Layer.provideMerge(InFlight.layer(inFlightBytes)),
     Layer.provideMerge(
-      Journal.layer({ file: join(directory, "telemetry.sqlite"), minFreeDiskBytes: 0, maxBytes: 2 ** 30 })
+      Journal.layer({ file: join(directory, "telemetry.sqlite"), minFreeDiskBytes: 0, maxBytes: journalBytes })
     ),
     Layer.provide(
       VictoriaMetrics.layer({
@@ -66,7 +72,7 @@ const scenario = <E>(
     fake: FakeDatabase,
     directory: string,
     sleepsMs: ReadonlyArray<number>
-  ) => Effect.Effect<void, E, Journal | Backlog>
+  ) => Effect.Effect<void, E, Journal | Backlog | InFlight | Scope.Scope>
 ) =>
   it(name, () => {
     const sleepsMs: Array<number> = []
@@ -242,6 +248,70 @@ describe("the drain", () => {
       fake.behave = accept
       yield* drained
       assert.isAbove((yield* report).drainedSamplesPerSecond, -1)
+    })
+  )
+
+  /** A body that takes `bytes` of the room for all, until it is interrupted. */
+  const bodyOfBytes = (bytes: number) =>
+    Effect.gen(function* () {
+      const { hold } = yield* InFlight
+      const request = new IncomingMessage(new Socket())
+      const started = yield* Effect.makeLatch(false)
+      const body = yield* Effect.forkScoped(
+        hold(request, (room) => {
+          assert.isTrue(room(bytes, () => {}))
+          return Effect.zipRight(started.open, Effect.never)
+        })
+      )
+      yield* started.await
+      return body
+    })
+
+  scenario("lets submissions that crowd go first, and goes on when they have been stored", (fake) =>
+    Effect.gen(function* () {
+      const one = yield* bodyOfBytes(200_000)
+      yield* appendBlocks(1)
+      yield* drained
+      const other = yield* bodyOfBytes(200_000)
+      yield* appendBlocks(2)
+      yield* Effect.sleep("2 minutes")
+      assert.deepStrictEqual(numbersIn(fake.taken), [1])
+      yield* Fiber.interrupt(one)
+      yield* drained
+      assert.deepStrictEqual(numbersIn(fake.taken), [1, 2])
+      yield* Fiber.interrupt(other)
+    })
+  )
+
+  scenario("does not let the journal run full for that", (_fake, _directory, sleepsMs) =>
+    Effect.gen(function* () {
+      yield* bodyOfBytes(900_000)
+      const { append, heldBytes } = yield* Journal
+      const [half, rest] = yield* Effect.promise(() =>
+        Promise.all([130, 60].map((records) => noisyBlock(installationOf(1), records, records, nowMs)))
+      )
+      yield* append([half!])
+      assert.isBelow(heldBytes(), journalBytes / 2)
+      yield* Effect.sleep("1 minute")
+      assert.strictEqual((yield* report).waitingBlocks, 1)
+      const looks = () => sleepsMs.filter((ms) => ms === 100).length
+      const looksBefore = looks()
+      yield* append([rest!])
+      assert.isAbove(heldBytes(), journalBytes / 2)
+      yield* drained
+      assert.isAtMost(looks() - looksBefore, 1)
+    })
+  )
+
+  scenario("has submissions that never cease to crowd wait no longer than ten minutes", (fake) =>
+    Effect.gen(function* () {
+      yield* bodyOfBytes(900_000)
+      const nowMs = Effect.map(Effect.clock, (clock) => clock.unsafeCurrentTimeMillis())
+      const startMs = yield* nowMs
+      yield* appendBlocks(1)
+      yield* drained
+      assert.isAtLeast((yield* nowMs) - startMs, 600_000)
+      assert.deepStrictEqual(numbersIn(fake.taken), [1])
     })
   )
 })

@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Either, Exit, Layer, Logger, Option, Scope, Stream } from "effect"
 import { layerDrain } from "../../src/pipeline/Drain.js"
+import { InFlight } from "../../src/pipeline/InFlight.js"
 import { Backlog } from "../../src/store/Backlog.js"
 import { Journal } from "../../src/store/Journal.js"
 import { Store } from "../../src/store/Store.js"
@@ -53,7 +54,7 @@ const layerCollector = (database: Database, settle: Duration.Duration) =>
             connections: 8
           })
         ),
-        Layer.provide(silent)
+        Layer.provide([InFlight.layer(2 ** 30), silent])
       )
     })
   )
