@@ -2,10 +2,11 @@ import { lstatSync, readdirSync, readlinkSync, statfsSync, statSync } from "node
 import { Command, Options } from "@effect/cli"
 import { FileSystem, Path } from "@effect/platform"
 import { Clock, Console, Effect } from "effect"
-import * as Settings from "../src/Settings.js"
 import { type ArchiveEntry, writeArchive } from "../src/store/Archive.js"
 import { snapshot } from "../src/store/Snapshot.js"
+import { attempt } from "./attempt.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
+import { modelDirOf } from "./modelDirOf.js"
 import { dataDir } from "./serve.js"
 import { version } from "./version.js"
 
@@ -27,36 +28,48 @@ const entriesOf = (directory: string, name: string): ReadonlyArray<ArchiveEntry>
     return entry.isFile() ? [{ name: `${name}/${entry.name}`, file }] : []
   })
 
-const isThere = (file: string): boolean => lstatSync(file, { throwIfNoEntry: false }) !== undefined
+const asServeDoes = "run it as the user that runs serve, and check DATA_DIR and MODEL_DIR"
+
+const isThere = (file: string) =>
+  attempt(`look for ${file}`, () => lstatSync(file, { throwIfNoEntry: false }) !== undefined, asServeDoes)
 
 export const backup = Command.make("backup", { output, yes, dataDir }, ({ dataDir, output, yes }) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const store = path.join(dataDir, "telemetry.sqlite")
-    const modelDir = (yield* Settings.modelDir) || path.join(dataDir, "models")
-    if (isThere(output) && !yes) return yield* failure(`${output} is there already; overwrite it with --yes`)
-    if (!isThere(store)) return yield* failure(`there is no store in ${dataDir}; see --data-dir`)
+    const modelDir = yield* modelDirOf(dataDir)
+    if ((yield* isThere(output)) && !yes) {
+      return yield* failure(`${output} is there already; overwrite it with --yes`)
+    }
+    if (!(yield* isThere(store))) return yield* failure(`there is no store in ${dataDir}; see --data-dir`)
     const directory = path.dirname(path.resolve(output))
     const { bavail, bsize } = yield* Effect.try({
       try: () => statfsSync(directory),
       catch: () => failure(`${directory} cannot be written to`)
     })
+    const storeBytes = yield* attempt(
+      `measure ${store}`,
+      () => statSync(store).size + (statSync(`${store}-wal`, { throwIfNoEntry: false })?.size ?? 0),
+      asServeDoes
+    )
     // A snapshot first, and the archive of it.
-    const needed = 2 * (statSync(store).size + (statSync(`${store}-wal`, { throwIfNoEntry: false })?.size ?? 0))
+    const needed = 2 * storeBytes
     if (bavail * bsize < needed) {
       return yield* failure(`${directory} has ${bavail * bsize} bytes free, and up to ${needed} are needed`)
     }
     const staging = yield* fs.makeTempDirectoryScoped({ directory, prefix: ".telemetry-backup-" })
     const copied = path.join(staging, "telemetry.sqlite")
     yield* snapshot(store, copied)
-    const besides = ["auth-token", "erasures.txt"]
-      .filter((name) => isThere(path.join(dataDir, name)))
-      .map((name): ArchiveEntry => ({ name: `data/${name}`, file: path.join(dataDir, name) }))
+    // After it, so that an erasure which the copy has missed is in the list.
+    const besides = yield* Effect.filter(["auth-token", "erasures.txt"], (name) => isThere(path.join(dataDir, name)))
+    const models = (yield* isThere(modelDir))
+      ? yield* attempt(`read the models in ${modelDir}`, () => entriesOf(modelDir, "models"), asServeDoes)
+      : []
     const entries: ReadonlyArray<ArchiveEntry> = [
       { name: "data/telemetry.sqlite", file: copied },
-      ...besides,
-      ...(isThere(modelDir) ? entriesOf(modelDir, "models") : [])
+      ...besides.map((name) => ({ name: `data/${name}`, file: path.join(dataDir, name) })),
+      ...models
     ]
     const created = new Date(yield* Clock.currentTimeMillis).toISOString()
     const manifest = { format: 1, version, created, names: entries.map(({ name }) => name) }

@@ -1,41 +1,18 @@
 /** What can be wrong with an installation, each with its remedy. Nothing here changes anything. */
-import { lstatSync, statfsSync, statSync } from "node:fs"
-import { FileSystem, HttpClient, HttpClientRequest, Path } from "@effect/platform"
-import { Clock, Config, Context, Duration, Effect, Either, Layer, Option, Redacted } from "effect"
+import { statfsSync, statSync } from "node:fs"
+import { FileSystem, Path } from "@effect/platform"
+import { Clock, Config, Data, Effect, Either, Option, Redacted } from "effect"
 import { serverTokens } from "../src/AccessTokens.js"
+import { SettingInvalid } from "../src/Secrets.js"
 import * as Settings from "../src/Settings.js"
-import { databaseFacts } from "../src/store/DatabaseFlags.js"
-import { authorize, VictoriaMetrics } from "../src/store/VictoriaMetrics.js"
-import { victoriaMetricsUrls } from "../src/store/VictoriaMetricsUrls.js"
+import { checkDatabase } from "./checkDatabase.js"
 import { sentenceOf } from "./ExitCode.js"
-import { layerDatabase, readCredentials } from "./store.js"
-
-export interface Finding {
-  readonly check: string
-  readonly state: "ok" | "warning" | "problem"
-  readonly finding: string
-  /** What to do; null when nothing is to be done. */
-  readonly remedy: string | null
-}
-
-const ok = (check: string, finding: string): Finding => ({ check, state: "ok", finding, remedy: null })
-const warning = (check: string, finding: string, remedy: string): Finding => ({
-  check,
-  state: "warning",
-  finding,
-  remedy
-})
-const problem = (check: string, finding: string, remedy: string): Finding => ({
-  check,
-  state: "problem",
-  finding,
-  remedy
-})
+import { type Finding, ok, problem, warning } from "./Finding.js"
+import { modelDirOf } from "./modelDirOf.js"
 
 const readSettings = Config.all({
   host: Settings.host,
   port: Settings.port,
-  modelDir: Settings.modelDir,
   limits: Settings.limits,
   victoriaMetrics: Settings.victoriaMetrics,
   connections: Settings.connections,
@@ -46,70 +23,88 @@ type Read = Config.Config.Success<typeof readSettings>
 const loopback = /^(127\.|::1$|localhost$)/
 /** Of a token that somebody made up, not a random one of 32 bytes in base64. */
 const goodTokenLength = 32
-/** Older ones leave out a bad line in silence. */
-const oldestGoodVersion = [1, 105] as const
 const longestClockDifferenceSeconds = 30
 /** 2025: a clock before it was never set. */
 const earliestMs = 1_735_689_600_000
 
-const kindOf = (file: string) => lstatSync(file, { throwIfNoEntry: false })
+/** Neither there nor known not to be: a directory on the way is closed, or is none. */
+class Unseen extends Data.TaggedError("Unseen")<{ readonly file: string; readonly cause: unknown }> {}
+
+const see = <A>(file: string, look: () => A) => Effect.try({ try: look, catch: (cause) => new Unseen({ file, cause }) })
+/** Of what lies there, links followed; undefined where nothing does. */
+const statOf = (file: string) => see(file, () => statSync(file, { throwIfNoEntry: false }))
+
+/** A check that comes to nothing because it cannot see what it asks for. */
+const orUnseen = <E, R>(check: string, findings: Effect.Effect<ReadonlyArray<Finding>, E | Unseen, R>) =>
+  Effect.catchIf(
+    findings,
+    (error): error is Unseen => error instanceof Unseen,
+    ({ cause, file }) => {
+      const reason = cause instanceof Error ? cause.message : String(cause)
+      const finding = `${file} cannot be looked at: ${reason}`
+      return Effect.succeed([problem(check, finding, "ask as the user that runs serve; check DATA_DIR and MODEL_DIR")])
+    }
+  )
+
 const octal = (mode: number): string => (mode & 0o777).toString(8).padStart(4, "0")
 
 const checkDirectory = Effect.fn("diagnosis.directory")(function* (dataDir: string) {
   const check = "data directory"
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
-  const info = kindOf(dataDir)
-  if (info === undefined) return [warning(check, `${dataDir} is not there yet`, "serve makes it at its first start")]
+  if ((yield* statOf(dataDir)) === undefined)
+    return [warning(check, `${dataDir} is not there yet`, "serve makes it at its first start")]
   const writable = yield* Effect.either(fs.access(dataDir, { writable: true }))
   if (Either.isLeft(writable)) {
     return [
       problem(check, `${dataDir} cannot be written to`, `give it to the user that runs serve: chown -R USER ${dataDir}`)
     ]
   }
-  const open = [dataDir, path.join(dataDir, "telemetry.sqlite"), path.join(dataDir, "auth-token")].filter((file) => {
-    const { mode = 0 } = kindOf(file) ?? {}
-    return (mode & 0o077) !== 0
-  })
-  if (open.length === 0) return [ok(check, `${dataDir} is writable, and closed to others`)]
-  return open.map((file) =>
-    warning(
-      check,
-      `${file} is open to others (${octal(statSync(file).mode)})`,
-      `chmod ${file === dataDir ? "0700" : "0600"} ${file}`
-    )
+  const files = [dataDir, path.join(dataDir, "telemetry.sqlite"), path.join(dataDir, "auth-token")]
+  const modes = yield* Effect.forEach(files, (file) => Effect.map(statOf(file), (info) => info?.mode ?? 0))
+  const findings = files.flatMap((file, i) =>
+    (modes[i]! & 0o077) === 0
+      ? []
+      : warning(
+          check,
+          `${file} is open to others (${octal(modes[i]!)})`,
+          `chmod ${file === dataDir ? "0700" : "0600"} ${file}`
+        )
   )
+  return findings.length > 0 ? findings : [ok(check, `${dataDir} is writable, and closed to others`)]
 })
 
 /** `serve` reads it, training and publishing write to it. */
-const checkModels = Effect.fn("diagnosis.models")(function* (dataDir: string, { modelDir }: Read) {
+const checkModels = Effect.fn("diagnosis.models")(function* (directory: string) {
   const check = "models"
   const fs = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
-  const directory = modelDir || path.join(dataDir, "models")
-  if (kindOf(directory) === undefined) return ok(check, `${directory} is made by the first training`)
+  if ((yield* statOf(directory)) === undefined) return [ok(check, `${directory} is made by the first training`)]
   const usable = yield* Effect.either(fs.access(directory, { readable: true, writable: true }))
-  return Either.isLeft(usable)
-    ? problem(
-        check,
-        `${directory} cannot be read and written`,
-        `give it to the user that runs serve and train: chown -R USER ${directory}`
-      )
-    : ok(check, `${directory} can be read and written`)
+  return [
+    Either.isLeft(usable)
+      ? problem(
+          check,
+          `${directory} cannot be read and written`,
+          `give it to the user that runs serve and train: chown -R USER ${directory}`
+        )
+      : ok(check, `${directory} can be read and written`)
+  ]
 })
 
-const checkDisk = (dataDir: string, { limits }: Read): Finding => {
+const checkDisk = Effect.fn("diagnosis.disk")(function* (dataDir: string, { limits }: Read) {
   const check = "disk"
-  if (kindOf(dataDir) === undefined) return ok(check, "asked once DATA_DIR is there")
-  const { bavail, bsize } = statfsSync(dataDir)
+  if ((yield* statOf(dataDir)) === undefined) return [ok(check, "asked once DATA_DIR is there")]
+  const { bavail, bsize } = yield* see(dataDir, () => statfsSync(dataDir))
   const gigabytes = `${((bavail * bsize) / 1e9).toFixed(1)} GB free`
   if (bavail * bsize < limits.minFreeDiskBytes) {
-    return problem(check, `${gigabytes}: submissions are refused`, "make room, or lower MIN_FREE_DISK_BYTES")
+    return [problem(check, `${gigabytes}: submissions are refused`, "make room, or lower MIN_FREE_DISK_BYTES")]
   }
-  return bavail * bsize < 4 * limits.minFreeDiskBytes
-    ? warning(check, `${gigabytes}, near MIN_FREE_DISK_BYTES`, "enlarge the disk or lower RETENTION_DAYS")
-    : ok(check, gigabytes)
-}
+  return [
+    bavail * bsize < 4 * limits.minFreeDiskBytes
+      ? warning(check, `${gigabytes}, near MIN_FREE_DISK_BYTES`, "enlarge the disk or lower RETENTION_DAYS")
+      : ok(check, gigabytes)
+  ]
+})
 
 const checkTokens = Effect.fn("diagnosis.tokens")(function* (dataDir: string, { host }: Read) {
   const check = "tokens"
@@ -119,11 +114,17 @@ const checkTokens = Effect.fn("diagnosis.tokens")(function* (dataDir: string, { 
     Config.option(Config.string(`${Settings.authToken}_FILE`))
   ])
   const isConfigured = Option.isSome(value) || Option.isSome(file)
-  const isMadeLater = !isConfigured && kindOf(path.join(dataDir, "auth-token")) === undefined
+  const isMadeLater = !isConfigured && (yield* statOf(path.join(dataDir, "auth-token"))) === undefined
   // Would make one.
   if (isMadeLater) return [ok(check, "serve makes one at its first start")]
   const read = yield* Effect.either(serverTokens(dataDir))
-  if (Either.isLeft(read)) return [problem(check, read.left.message, "make one with: openssl rand -base64 32")]
+  if (Either.isLeft(read)) {
+    const remedy =
+      read.left instanceof SettingInvalid
+        ? "make one with: openssl rand -base64 32"
+        : `ask as the user that runs serve, or give it the file: chown USER ${dataDir}/auth-token`
+    return [problem(check, read.left.message, remedy)]
+  }
   const { admin, logger } = read.right
   const texts = [...admin, ...logger].map(Redacted.value)
   const findings: Array<Finding> = []
@@ -170,108 +171,22 @@ const checkClock = (nowMs: number, databaseMs: number | undefined): Finding => {
     : ok(check, new Date(nowMs).toISOString())
 }
 
-const isOld = (version: string): boolean => {
-  const [major = 0, minor = 0] = version.split(".").map(Number)
-  return major < oldestGoodVersion[0] || (major === oldestGoodVersion[0] && minor < oldestGoodVersion[1])
-}
-
-/** With its credentials, and where queries go: of a cluster, that is another program than the one that takes writes. */
-const askDatabase = (settings: Read["victoriaMetrics"]) =>
-  layerDatabase(settings).pipe(
-    Effect.flatMap(Layer.build),
-    Effect.flatMap((context) =>
-      Effect.flatMap(Clock.currentTimeMillis, (nowMs) =>
-        Context.get(context, VictoriaMetrics).query("vector(1)", nowMs)
-      )
-    ),
-    Effect.scoped,
-    Effect.either
-  )
-
-const checkDatabase = Effect.fn("diagnosis.database")(function* ({ limits, victoriaMetrics }: Read) {
-  const check = "database"
-  if (victoriaMetrics.writeUrl === "") return { findings: [ok(check, "the embedded store")], clockMs: undefined }
-  const urls = victoriaMetricsUrls({
-    write: victoriaMetrics.writeUrl,
-    query: victoriaMetrics.queryUrl || undefined,
-    export: victoriaMetrics.exportUrl || undefined
-  })
-  if (Either.isLeft(urls)) {
-    const { reason, setting } = urls.left
-    return { findings: [problem(check, `${setting} ${reason}`, `correct ${setting}`)], clockMs: undefined }
-  }
-  const credentials = yield* Effect.either(readCredentials(victoriaMetrics.username))
-  if (Either.isLeft(credentials)) {
-    const finding = sentenceOf(credentials.left) ?? "its credentials cannot be read"
-    return { findings: [problem(check, finding, "correct it; the README lists every setting")], clockMs: undefined }
-  }
-  const client = yield* HttpClient.HttpClient
-  const request = authorize({ urls: urls.right, ...credentials.right })(HttpClientRequest.get(urls.right.metrics))
-  const answer = yield* client.execute(request).pipe(
-    Effect.flatMap((response) => Effect.map(response.text, (text) => ({ response, text }))),
-    Effect.timeout("5 seconds"),
-    Effect.either
-  )
-  if (Either.isLeft(answer)) {
-    const remedy = "start it, and check VM_WRITE_URL; until then submissions wait in the journal"
-    return { findings: [problem(check, "it does not answer", remedy)], clockMs: undefined }
-  }
-  const { response, text } = answer.right
-  const clock = Date.parse(response.headers.date ?? "")
-  const clockMs = Number.isNaN(clock) ? undefined : clock
-  const findings: Array<Finding> = []
-  const asked = yield* askDatabase(victoriaMetrics)
-  if (Either.isLeft(asked)) {
-    const remedy = "check VM_QUERY_URL, VM_USERNAME and VM_PASSWORD, or VM_BEARER_TOKEN"
-    findings.push(problem(check, asked.left.message, remedy))
-  }
-  if (response.status !== 200) {
-    const remedy = "let the collector read /metrics beside VM_WRITE_URL; it tells of restarts"
-    return { findings: [...findings, warning(check, `its /metrics answers ${response.status}`, remedy)], clockMs }
-  }
-  const { removesDuplicates, retentionDays, version } = databaseFacts(text)
-  if (version !== undefined && isOld(version)) {
-    findings.push(
-      warning(check, `it is release ${version}`, "use 1.105 or newer: older ones leave out bad lines in silence")
-    )
-  }
-  if (removesDuplicates === false) {
-    findings.push(warning(check, "it keeps samples that are sent twice", "start it with -dedup.minScrapeInterval=1ms"))
-  }
-  const days = Math.round(Duration.toDays(limits.retention))
-  if (retentionDays !== undefined && retentionDays < days) {
-    findings.push(
-      problem(
-        check,
-        `it drops what is older than ${Math.round(retentionDays)} days, and RETENTION_DAYS is ${days}: acknowledged records are lost`,
-        "start it with a longer -retentionPeriod, or lower RETENTION_DAYS"
-      )
-    )
-  }
-  return {
-    findings:
-      findings.length > 0
-        ? findings
-        : [ok(check, `VictoriaMetrics ${version ?? "of a release that it does not name"}`)],
-    clockMs
-  }
-})
-
 export const diagnose = Effect.fn("diagnosis.diagnose")(function* (dataDir: string) {
-  const read = yield* Effect.either(readSettings)
+  const read = yield* Effect.either(Effect.all([readSettings, modelDirOf(dataDir)]))
   if (Either.isLeft(read)) {
-    const finding = String(read.left).replace(/^\((.*)\)$/s, "$1")
+    const finding = sentenceOf(read.left) ?? "they cannot be read"
     return [problem("settings", finding, "correct it; the README lists every setting")]
   }
-  const { clockMs, findings } = yield* checkDatabase(read.right)
+  const [settings, modelDir] = read.right
+  const { clockMs, findings } = yield* checkDatabase(settings.victoriaMetrics, settings.limits.retention)
   const nowMs = yield* Clock.currentTimeMillis
   return [
     ok("settings", "all can be read"),
-    ...(yield* checkDirectory(dataDir)),
-    yield* checkModels(dataDir, read.right),
-    checkDisk(dataDir, read.right),
-    ...(yield* checkTokens(dataDir, read.right)),
-    checkProxy(read.right),
+    ...(yield* orUnseen("data directory", checkDirectory(dataDir))),
+    ...(yield* orUnseen("models", checkModels(modelDir))),
+    ...(yield* orUnseen("disk", checkDisk(dataDir, settings))),
+    ...(yield* orUnseen("tokens", checkTokens(dataDir, settings))),
+    checkProxy(settings),
     ...findings,
     checkClock(nowMs, clockMs)
   ]

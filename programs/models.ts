@@ -20,17 +20,13 @@ import { SettingInvalid } from "../src/Secrets.js"
 import * as Settings from "../src/Settings.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
 import { inBytes } from "./inBytes.js"
+import { modelDirOf } from "./modelDirOf.js"
 import { dataDir } from "./serve.js"
 
-export const modelDirOf = Effect.fn("models.modelDirOf")(function* (dataDir: string) {
-  const path = yield* Path.Path
-  return (yield* Settings.modelDir) || path.join(dataDir, "models")
-})
-
-export const noGate = Options.boolean("no-gate").pipe(
+const noGate = Options.boolean("no-gate").pipe(
   Options.withDescription("Publish although the model was not evaluated, or fails a criterion")
 )
-export const community = Options.boolean("community").pipe(
+const community = Options.boolean("community").pipe(
   Options.withDescription("Publish it as community_model too: for homes whose heat pump model has none of its own")
 )
 
@@ -164,7 +160,7 @@ const affectedBy = Options.text("affected-by").pipe(
   Options.optional
 )
 
-export const affectedLine = ({ file, isCurrent, name, version }: AffectedModel): string =>
+const affectedLine = ({ file, isCurrent, name, version }: AffectedModel): string =>
   `${isCurrent ? "*" : " "} ${name}  ${version ?? "not published"}  ${file}`
 
 export const models = Command.make("models", { affectedBy, json, dataDir }, ({ affectedBy, dataDir, json }) =>

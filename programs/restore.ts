@@ -15,10 +15,11 @@ import {
 import { Command, Options } from "@effect/cli"
 import { FileSystem, Path } from "@effect/platform"
 import { Console, Effect } from "effect"
-import * as Settings from "../src/Settings.js"
 import { extractArchive, readManifest, verifyArchive } from "../src/store/Archive.js"
 import { checkUnused, verifySnapshot } from "../src/store/Snapshot.js"
+import { attempt } from "./attempt.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
+import { modelDirOf } from "./modelDirOf.js"
 import { dataDir } from "./serve.js"
 
 const input = Options.file("input", { exists: "yes" }).pipe(
@@ -28,11 +29,6 @@ const input = Options.file("input", { exists: "yes" }).pipe(
 const yes = Options.boolean("yes").pipe(Options.withDescription("Replace what is in DATA_DIR and MODEL_DIR"))
 
 const failure = (message: string) => new ProgramFailure({ code: ExitCode.failed, message })
-const attempt = <A>(operation: string, body: () => A) =>
-  Effect.try({
-    try: body,
-    catch: (cause) => failure(`cannot ${operation}: ${cause instanceof Error ? cause.message : String(cause)}`)
-  })
 
 /** A home that was erased after the backup stays erased: lines of both lists, which must have one salt. */
 const mergeErasures = (restored: string, current: string): string | undefined => {
@@ -56,7 +52,7 @@ export const restore = Command.make("restore", { input, yes, dataDir }, ({ dataD
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
-    const modelDir = (yield* Settings.modelDir) || path.join(dataDir, "models")
+    const modelDir = yield* modelDirOf(dataDir)
     const store = path.join(dataDir, "telemetry.sqlite")
     const erasures = path.join(dataDir, "erasures.txt")
     yield* verifyArchive(input)
@@ -72,14 +68,20 @@ export const restore = Command.make("restore", { input, yes, dataDir }, ({ dataD
 
     const targetOf = (name: string): string =>
       name.startsWith("models/") ? path.join(modelDir, name.slice(7)) : path.join(dataDir, name.slice(5))
-    const there = manifest.names.filter((name) => lstatSync(targetOf(name), { throwIfNoEntry: false }) !== undefined)
+    const there = yield* attempt(
+      "see what would be replaced",
+      () => manifest.names.filter((name) => lstatSync(targetOf(name), { throwIfNoEntry: false }) !== undefined),
+      "run it as the user that runs serve, and check DATA_DIR and MODEL_DIR"
+    )
     if (there.length > 0 && !yes) {
       return yield* failure(`${there.map(targetOf).join(", ")} would be replaced; if that is meant, add --yes`)
     }
     if (existsSync(erasures)) {
       const staged = path.join(staging, "data", "erasures.txt")
-      const current = yield* attempt("read the list of erasures", () => readFileSync(erasures, "utf8"))
-      const restored = existsSync(staged) ? readFileSync(staged, "utf8") : current
+      const [current, restored] = yield* attempt("read the lists of erasures", () => {
+        const current = readFileSync(erasures, "utf8")
+        return [current, existsSync(staged) ? readFileSync(staged, "utf8") : current] as const
+      })
       const merged = mergeErasures(restored, current)
       if (merged === undefined) {
         return yield* failure(

@@ -1,6 +1,6 @@
 import { isatty } from "node:tty"
 import { Command, Options } from "@effect/cli"
-import { FileSystem, Path } from "@effect/platform"
+import { FileSystem, type Path } from "@effect/platform"
 import { Deferred, Effect, FiberSet, Layer } from "effect"
 import { serverTokens } from "../src/AccessTokens.js"
 import { Registry } from "../src/artifact/Registry.js"
@@ -26,6 +26,7 @@ import { Write } from "../src/pipeline/Write.js"
 import { SettingInvalid } from "../src/Secrets.js"
 import * as Settings from "../src/Settings.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
+import { modelDirOf } from "./modelDirOf.js"
 import { layerStore } from "./store.js"
 import { version } from "./version.js"
 
@@ -94,12 +95,11 @@ export const layerServe = Effect.fn("serve.layer")(function* (options: {
   readonly port: number
   readonly dataDir: string
 }) {
-  const path = yield* Path.Path
   const limits = yield* Settings.limits
   const connections = yield* Settings.connections
   const quotas = yield* Settings.quotas
   const trustedProxies = yield* Settings.trustedProxies
-  const modelDir = (yield* Settings.modelDir) || path.join(options.dataDir, "models")
+  const modelDir = yield* modelDirOf(options.dataDir)
   const community = yield* Settings.community
   const minInstallations = yield* Settings.minInstallations
   const minDataPoints = yield* Settings.minDataPoints

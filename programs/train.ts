@@ -18,6 +18,7 @@ import { metricsJson } from "../src/training/Metrics.js"
 import { metadataOf, summaryLines, summaryMarkdown } from "../src/training/TrainingReport.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
 import { inBytes } from "./inBytes.js"
+import { modelDirOf } from "./modelDirOf.js"
 import { checkedModel } from "./models.js"
 import { openDataset } from "./openDataset.js"
 import { publishTrained } from "./publishTrained.js"
@@ -116,7 +117,7 @@ export const train = Command.make(
         Option.getOrElse(options.days, () => 1)
       )
       yield* positive("--min-installations", options.minInstallations)
-      const modelDir = (yield* Settings.modelDir) || path.join(options.dataDir, "models")
+      const modelDir = yield* modelDirOf(options.dataDir)
       const file = Option.getOrElse(options.output, () => path.join(modelDir, `${canonicalModel(model)}.pkl`))
       const files = yield* outputFiles(file)
       yield* checkOutput(files.directory, files.pickle)

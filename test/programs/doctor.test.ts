@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { NodeContext, NodeHttpClient } from "@effect/platform-node"
@@ -22,14 +22,18 @@ const directory = Effect.acquireRelease(
 const strong = "Zk3vVb9hQ0yXn7RtLw2mJc5sDp8fGa1e"
 
 /** `check: state` of what is not well, as the machine itself is not. */
-const ills = (dataDir: string, settings: Readonly<Record<string, string>>) =>
+const ills = (
+  dataDir: string,
+  settings: Readonly<Record<string, string>>,
+  token: Readonly<Record<string, string>> = { AUTH_TOKEN: strong }
+) =>
   diagnose(dataDir).pipe(
     Effect.map((findings) =>
       findings.filter(({ state }) => state !== "ok").map(({ check, finding, state }) => `${check} ${state}: ${finding}`)
     ),
     Effect.provide(
       Layer.setConfigProvider(
-        ConfigProvider.fromMap(new Map(Object.entries({ AUTH_TOKEN: strong, MIN_FREE_DISK_BYTES: "1", ...settings })))
+        ConfigProvider.fromMap(new Map(Object.entries({ ...token, MIN_FREE_DISK_BYTES: "1", ...settings })))
       )
     ),
     Effect.provide([NodeContext.layer, NodeHttpClient.layer])
@@ -65,6 +69,30 @@ it.scopedLive("finds nothing wrong with what is right, and each thing that is no
     writeFileSync(join(dataDir, "auth-token"), strong)
     chmodSync(join(dataDir, "auth-token"), 0o644)
     illsMatching([/^data directory warning: .*auth-token is open to others \(0644\)/], yield* ills(dataDir, {}))
+  })
+)
+
+it.scopedLive("what cannot be looked at is a problem with its cause and remedy", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* directory
+    const below = join(dataDir, "file", "below")
+    writeFileSync(join(dataDir, "file"), "")
+    illsMatching([/^models problem: .*below cannot be looked at: ENOTDIR/], yield* ills(dataDir, { MODEL_DIR: below }))
+    illsMatching(
+      ["data directory", "models", "disk", "tokens"].map(
+        (check) => new RegExp(`^${check} problem: .*below.* cannot be looked at: ENOTDIR`)
+      ),
+      yield* ills(below, {}, {})
+    )
+  })
+)
+
+it.scopedLive("judges what a link leads to, not the link", () =>
+  Effect.gen(function* () {
+    const dataDir = yield* directory
+    const link = join(dataDir, "..", "link")
+    symlinkSync(dataDir, link)
+    assert.deepStrictEqual(yield* ills(link, {}), [])
   })
 )
 
