@@ -63,11 +63,17 @@ export const readManifest = (file: string) =>
     return yield* decodeManifest(yield* fs.readFileString(file))
   }).pipe(Effect.mapError((cause) => new RegistryError({ operation: `read ${manifestFile}`, cause })))
 
-/** The names of the versions that are there, the newest first. */
+const isMissing = (error: unknown): boolean =>
+  typeof error === "object" && error !== null && "reason" in error && error.reason === "NotFound"
+
+/** The names of the versions that are there, the newest first; none of a model that was never published. */
 export const listVersions = Effect.fn("Registry.listVersions")(function* (directory: string, name: string) {
   const fs = yield* FileSystem.FileSystem
   const paths = registryPaths(directory, yield* Path.Path)
-  const entries = yield* fs.readDirectory(paths.versions(name)).pipe(Effect.orElseSucceed(() => []))
+  const entries = yield* fs.readDirectory(paths.versions(name)).pipe(
+    Effect.catchIf(isMissing, () => Effect.succeed([])),
+    Effect.mapError((cause) => new RegistryError({ operation: `list the versions of ${name}`, cause }))
+  )
   return entries
     .filter((entry) => !entry.startsWith("."))
     .sort()
@@ -121,8 +127,6 @@ const make = Effect.fn("Registry.make")(function* (directory: string) {
 
   const failed = (operation: string) => (cause: unknown) =>
     cause instanceof RegistryError ? cause : new RegistryError({ operation, cause })
-  const isMissing = (error: unknown): boolean =>
-    typeof error === "object" && error !== null && "reason" in error && error.reason === "NotFound"
 
   const published = (name: string) =>
     load(name).pipe(

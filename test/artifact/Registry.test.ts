@@ -16,9 +16,9 @@ import { NodeContext } from "@effect/platform-node"
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Effect, Either, Option, Redacted } from "effect"
 import { openModel } from "../../src/artifact/Envelope.js"
-import { tryLock } from "../../src/artifact/ModelLock.js"
+import { tryLock, waitForLock } from "../../src/artifact/ModelLock.js"
 import { publish, rollback } from "../../src/artifact/Publish.js"
-import { communityModel, Registry } from "../../src/artifact/Registry.js"
+import { communityModel, listVersions, Registry } from "../../src/artifact/Registry.js"
 import { writeModel } from "../../src/artifact/RiverPickle.js"
 import { makeModelKeys } from "../../src/ModelKeys.js"
 import { residualPipeline } from "../support/pipelines.js"
@@ -157,6 +157,31 @@ describe("the registry", () => {
         })
       )
       yield* Effect.scoped(tryLock(file))
+    })
+  )
+
+  check("a lock that nobody can hold says why, at once", (directory) =>
+    Effect.gen(function* () {
+      const file = join(directory, "text", "lock")
+      writeFileSync(join(directory, "text"), "no directory")
+      for (const attempt of [tryLock, waitForLock]) {
+        const error = yield* Effect.flip(Effect.scoped(attempt(file)))
+        assert.strictEqual(error._tag, "LockUnusable")
+        assert.match(error.message, /^cannot lock .*lock: .*unable to open/i)
+      }
+      mkdirSync(join(directory, ".publish.lock"))
+      const failed = yield* Effect.flip(publishOne(directory, "X", "content"))
+      assert.match(failed.message, /^cannot publish X in MODEL_DIR: cannot lock .*\.publish\.lock: .*unable to open/i)
+    })
+  )
+
+  check("versions that cannot be listed are not none", (directory) =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* listVersions(directory, "X"), [])
+      mkdirSync(join(directory, "versions"))
+      writeFileSync(join(directory, "versions", "X.enc"), "no directory")
+      const error = yield* Effect.flip(listVersions(directory, "X"))
+      assert.match(error.message, /^cannot list the versions of X in MODEL_DIR: .*ENOTDIR/)
     })
   )
 })
