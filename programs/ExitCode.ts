@@ -1,5 +1,5 @@
 import { ValidationError } from "@effect/cli"
-import { Cause, ConfigError, Data, Exit, Option } from "effect"
+import { Cause, ConfigError, Context, Data, Exit, MutableRef, Option } from "effect"
 import { SettingInvalid } from "../src/Secrets.js"
 
 /** How a program ends. 2 is also what the shell expects for a wrong command line. */
@@ -18,6 +18,11 @@ export const isPrinted = (error: unknown): boolean => ValidationError.isValidati
 /** A wrong setting is wrong usage, whether it came by an option or by the environment. */
 const isUsageError = (error: unknown): boolean =>
   isPrinted(error) || ConfigError.isConfigError(error) || error instanceof SettingInvalid
+
+/** Set by a command that waits for ever, and so ends by being stopped. */
+export class RunsUntilStopped extends Context.Reference<RunsUntilStopped>()("telemetry/programs/RunsUntilStopped", {
+  defaultValue: () => MutableRef.make(false)
+}) {}
 
 /** `whenInterrupted`: to be stopped is how a server ends, and for other commands to end before they are done. */
 export const exitCodeOf = (exit: Exit.Exit<unknown, unknown>, whenInterrupted: ExitCode): ExitCode =>

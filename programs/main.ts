@@ -3,12 +3,12 @@ import { CliConfig, Command } from "@effect/cli"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import { Cause, Console, Effect, Layer, Option } from "effect"
+import { Cause, Console, Effect, Layer, MutableRef, Option } from "effect"
 import { layerLogging } from "../src/observability/Logging.js"
 import { layerEnvironment } from "../src/Settings.js"
 import { backup } from "./backup.js"
 import { doctor } from "./doctor.js"
-import { ExitCode, exitCodeOf, isPrinted, sentenceOf } from "./ExitCode.js"
+import { ExitCode, exitCodeOf, isPrinted, RunsUntilStopped, sentenceOf } from "./ExitCode.js"
 import { erase } from "./erase.js"
 import { exportHome } from "./export.js"
 import { healthcheck } from "./healthcheck.js"
@@ -56,6 +56,14 @@ const report = (cause: Cause.Cause<unknown>) => {
 }
 
 const isServing = process.argv[2] === "serve"
+const runsUntilStopped = MutableRef.make(false)
+let isTerminated = false
+process.once("SIGTERM", () => {
+  isTerminated = true
+})
+/** A server is also stopped at its terminal; of what else runs for ever, a supervisor's SIGTERM is the ordinary end. */
+const codeWhenInterrupted = () =>
+  isServing || (isTerminated && MutableRef.get(runsUntilStopped)) ? ExitCode.done : ExitCode.interrupted
 const asksForHelp = process.argv.length === 3 && ["--help", "-h"].includes(process.argv[2]!)
 
 run(asksForHelp ? process.argv.slice(0, 2) : process.argv).pipe(
@@ -68,10 +76,11 @@ run(asksForHelp ? process.argv.slice(0, 2) : process.argv).pipe(
     ).pipe(Layer.provideMerge(layerEnvironment))
   ),
   Effect.tapErrorCause(report),
+  Effect.provideService(RunsUntilStopped, runsUntilStopped),
   withFittingColours,
   NodeRuntime.runMain({
     disableErrorReporting: true,
     disablePrettyLogger: true,
-    teardown: (exit, onExit) => onExit(exitCodeOf(exit, isServing ? ExitCode.done : ExitCode.interrupted))
+    teardown: (exit, onExit) => onExit(exitCodeOf(exit, codeWhenInterrupted()))
   })
 )

@@ -1,15 +1,14 @@
 import { spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
-import { Options } from "@effect/cli"
 import { FileSystem, Path } from "@effect/platform"
-import { Clock, Console, Cron, DateTime, Effect, Option } from "effect"
+import { Clock, Console, Cron, DateTime, Effect, MutableRef, Option } from "effect"
 import { type LastTraining, writeLastTraining } from "../src/artifact/LastTraining.js"
 import { tryLock } from "../src/artifact/ModelLock.js"
 import { communityModel, Registry } from "../src/artifact/Registry.js"
 import { canonicalModel } from "../src/domain/ModelName.js"
 import { SettingInvalid } from "../src/Secrets.js"
 import * as Settings from "../src/Settings.js"
-import { ExitCode, ProgramFailure } from "./ExitCode.js"
+import { ExitCode, ProgramFailure, RunsUntilStopped } from "./ExitCode.js"
 import { modelDirOf } from "./modelDirOf.js"
 import { checkedModel } from "./models.js"
 import { openDataset } from "./openDataset.js"
@@ -21,38 +20,66 @@ interface RunOptions {
   readonly dataDir: string
   readonly publish: boolean
   readonly noGate: boolean
+  readonly minInstallations: number
+  readonly minPoints: number
+  readonly seed: number
 }
 
 const mainFile = fileURLToPath(new URL("./main.js", import.meta.url))
 
+/** What an interrupted child has to end by itself: it cleans up between two steps of a fit. */
+const graceMs = 8_000
+
+interface Ended {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  /** The last line it wrote to stderr. */
+  readonly said: string
+}
+
 /**
- * `telemetry train` in a process of its own: whatever becomes of it, memory included, the others are trained. Its errors go
- * where ours go, the last of them into the result too.
+ * `telemetry train` in a process of its own: whatever becomes of it, memory included, the others are trained. Its errors
+ * go where ours go, the last of them into the result too. Interrupted, it ends before this does.
  */
 const trainInProcess = (args: ReadonlyArray<string>) =>
-  Effect.async<{ readonly code: number | null; readonly said: string }>((resume) => {
+  Effect.async<Ended>((resume) => {
     const child = spawn(process.execPath, [mainFile, "train", ...args], { stdio: ["ignore", "ignore", "pipe"] })
     let said = ""
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       process.stderr.write(text)
       said = (said + text).slice(-2_000)
     })
-    child.once("error", (error) => resume(Effect.succeed({ code: null, said: error.message })))
-    child.once("close", (code) => resume(Effect.succeed({ code, said: said.trim().split("\n").at(-1) ?? "" })))
-    return Effect.sync(() => child.kill("SIGTERM"))
+    const ended = new Promise<Ended>((resolve) => {
+      child.once("error", (error) => resolve({ code: null, signal: null, said: error.message }))
+      child.once("close", (code, signal) => resolve({ code, signal, said: said.trim().split("\n").at(-1) ?? "" }))
+    })
+    void ended.then((end) => resume(Effect.succeed(end)))
+    return Effect.promise(() => {
+      child.kill("SIGTERM")
+      const lastResort = setTimeout(() => child.kill("SIGKILL"), graceMs)
+      return ended.finally(() => clearTimeout(lastResort))
+    })
   })
+
+/** Why it failed: its own words, unless it had no time for any. */
+const reasonOf = ({ code, said, signal }: Ended): string => {
+  if (signal !== null) return `killed by ${signal}${signal === "SIGKILL" ? ", perhaps for want of memory" : ""}`
+  return said === "" ? `ended with ${code}` : said
+}
 
 /** @param isLargest of the most installations: what homes get whose model has none of its own */
 const trainOne = Effect.fn("trainAll.trainOne")(function* (model: string, isLargest: boolean, options: RunOptions) {
   const path = yield* Path.Path
   const directory = yield* modelDirOf(options.dataDir)
   const file = path.join(directory, "trained", canonicalModel(model), "model.pkl")
-  const { code, said } = yield* trainInProcess([
+  const ended = yield* trainInProcess([
     ...["--model", model, "--output", file, "--data-dir", options.dataDir, "--quiet"],
+    ...["--min-installations", String(options.minInstallations), "--min-points", String(options.minPoints)],
+    ...["--seed", String(options.seed)],
     ...(options.noGate ? ["--no-gate"] : [])
   ])
-  if (code === ExitCode.notEnoughData) return { result: "refused" as const, detail: said }
-  if (code !== 0) return { result: "failed" as const, detail: said === "" ? `ended with ${code}` : said }
+  if (ended.code === ExitCode.notEnoughData) return { result: "refused" as const, detail: reasonOf(ended) }
+  if (ended.code !== 0) return { result: "failed" as const, detail: reasonOf(ended) }
   if (!options.publish) return { result: "trained" as const, detail: file }
 
   const registry = yield* Registry.pipe(Effect.provide(Registry.layer(directory)))
@@ -65,10 +92,9 @@ const trainOne = Effect.fn("trainAll.trainOne")(function* (model: string, isLarg
 })
 
 /** `TARGET_MODELS`, or every model with enough installations; the largest first. */
-const targetsOf = Effect.fn("trainAll.targets")(function* (dataDir: string) {
+const targetsOf = Effect.fn("trainAll.targets")(function* ({ dataDir, minInstallations }: RunOptions) {
   const { targetModels } = yield* Settings.nightly
   if (targetModels.length > 0) return yield* Effect.forEach(targetModels, (name) => checkedModel("TARGET_MODELS", name))
-  const minInstallations = yield* Settings.minInstallations
   const dataset = yield* openDataset(Option.none(), dataDir)
   return (yield* dataset.models)
     .filter(({ installations, model }) => installations >= minInstallations && model !== communityModel)
@@ -89,7 +115,7 @@ const runOnce = Effect.fn("trainAll.runOnce", { root: true })(function* (
   const models: Array<Result> = []
   const report = (finished: number | null) => writeLastTraining(directory, { started, finished, next, models })
   yield* report(null)
-  const targets = yield* targetsOf(options.dataDir)
+  const targets = yield* targetsOf(options)
   for (const [i, model] of targets.entries()) {
     const beganMs = yield* Clock.currentTimeMillis
     const outcome = yield* trainOne(model, i === 0, options).pipe(
@@ -136,11 +162,6 @@ const sleepUntil = (atMs: number) =>
     { until: (isOver) => isOver }
   )
 
-export const everyDayAt = Options.text("every-day-at").pipe(
-  Options.withDescription("With --all: wait for this time of day, run, and wait again (TRAINING_TIME)"),
-  Options.withFallbackConfig(Settings.trainingTime)
-)
-
 /** `telemetry train --all`: once, or every day for ever. */
 export const trainAll = Effect.fn("trainAll")(function* (options: RunOptions & { readonly everyDayAt: string }) {
   if (options.everyDayAt === "") {
@@ -149,6 +170,7 @@ export const trainAll = Effect.fn("trainAll")(function* (options: RunOptions & {
     return failed.length === 0 ? undefined : yield* new ProgramFailure({ code: ExitCode.failed, message })
   }
   const cron = yield* cronOf(options.everyDayAt)
+  MutableRef.set(yield* RunsUntilStopped, true)
   const { runOnStartup } = yield* Settings.nightly
   const run = (nextMs: number) =>
     Effect.catchAllCause(runOnce(options, nextMs), (cause) =>

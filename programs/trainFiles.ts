@@ -5,6 +5,9 @@ import { readModel } from "../src/artifact/RiverReader.js"
 import { homesSuffix } from "../src/artifact/TrainedHomes.js"
 import { SettingInvalid } from "../src/Secrets.js"
 
+/** What becomes of a model: a champion that is judged alone is neither written nor refused. */
+export type Outcome = "written" | "refused" | "judged"
+
 /** `model.pkl` → its directory, and the names of what is written there. */
 export const outputFiles = Effect.fn("trainFiles.outputFiles")(function* (file: string) {
   const path = yield* Path.Path
@@ -16,10 +19,10 @@ export const outputFiles = Effect.fn("trainFiles.outputFiles")(function* (file: 
     json: `${stem}.json`,
     metadata: `${stem}_metadata.json`,
     homes: `${stem}${homesSuffix}`,
-    // A model that is refused leaves the champion's files alone.
-    card: (isRefused: boolean) => `${stem}${isRefused ? "_refused" : ""}_card`,
-    metrics: (isRefused: boolean) =>
-      `${isRefused ? `${stem}_refused_` : stem === "model" ? "" : `${stem}_`}metrics.json`
+    // What a refused or a judged model comes to leaves the champion's files alone.
+    card: (outcome: Outcome) => `${stem}${outcome === "written" ? "" : `_${outcome}`}_card`,
+    metrics: (outcome: Outcome) =>
+      `${outcome !== "written" ? `${stem}_${outcome}_` : stem === "model" ? "" : `${stem}_`}metrics.json`
   }
 })
 

@@ -69,14 +69,18 @@ const pointTo = Effect.fn("Publish.pointTo")(function* (directory: string, name:
   yield* syncDirectory(directory)
 })
 
-/** The version that clients get now. */
+/** The version that clients get now; none where nothing is published, or a file was put there by hand. */
 export const currentVersion = Effect.fn("Publish.currentVersion")(function* (directory: string, name: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const { link } = registryPaths(directory, path)
   return yield* fs.readLink(link(name)).pipe(
-    Effect.map((target) => path.basename(path.dirname(target))),
-    Effect.option
+    Effect.map((target) => Option.some(path.basename(path.dirname(target)))),
+    Effect.catchIf(
+      (error) => error._tag === "BadArgument" || error.reason !== "PermissionDenied",
+      () => Effect.succeedNone
+    ),
+    Effect.mapError((cause) => new RegistryError({ operation: `see which version of ${name} is current`, cause }))
   )
 })
 

@@ -2,8 +2,8 @@
  * The figures of a trial: per mode, how well scores tell faults from normal operation and what the service's rule makes
  * of them; over all modes, what a household would notice.
  *
- * Intervals are 90 % and come from resampling homes, not records: records of one home are alike, and another fleet means
- * other homes. A mode with fewer than 2,000 clean records in the test homes is not evaluated.
+ * Intervals are 90 % and come from resampling heat pumps, not records: records of one heat pump are alike, and another
+ * fleet means others. Weeks are heat pumps' too: a home with two of them counts twice. A mode with fewer than 2,000 clean records in the test homes is not evaluated.
  */
 import { type Mode, modes } from "../domain/Mode.js"
 import { type FaultKind, faultKinds, type Severity, severities } from "./Faults.js"
@@ -20,7 +20,7 @@ import {
 } from "./RankMetrics.js"
 import { type EpisodeOutcome, type HomeTrial, isTelling } from "./Trial.js"
 
-export const fewestRecords = 2_000
+const fewestRecords = 2_000
 
 export interface CaughtFigures {
   readonly episodes: number
@@ -62,6 +62,7 @@ export interface ModeFigures {
 export interface Evaluation {
   readonly name: string
   readonly installations: number
+  readonly heatpumps: number
   readonly weeks: number
   readonly byMode: Readonly<Record<Mode, ModeFigures>>
   readonly overall: {
@@ -72,6 +73,10 @@ export interface Evaluation {
     readonly bySeverity: Readonly<Record<Severity, CaughtFigures>>
   }
 }
+
+/** "1 heat pump", "3 heat pumps". */
+export const heatpumpsText = ({ heatpumps }: Evaluation): string =>
+  `${heatpumps} ${heatpumps === 1 ? "heat pump" : "heat pumps"}`
 
 const concat = (parts: ReadonlyArray<Float64Array>): Float64Array => {
   const all = new Float64Array(parts.reduce((sum, part) => sum + part.length, 0))
@@ -226,7 +231,7 @@ const outcomesOf = (
     trial.episodes.filter(matches).map((episode) => (mode === undefined ? episode.overall : episode.byMode[mode]))
   )
 
-/** `trials`: of one candidate, a home each. */
+/** `trials`: of one candidate, a heat pump each. */
 export const evaluate = (name: string, trials: ReadonlyArray<HomeTrial>, seed: number): Evaluation => {
   const sum = (value: (trial: HomeTrial) => number) => trials.reduce((total, trial) => total + value(trial), 0)
   const overModes = (value: (mode: Mode) => number) => modes.reduce((total, mode) => total + value(mode), 0)
@@ -234,7 +239,8 @@ export const evaluate = (name: string, trials: ReadonlyArray<HomeTrial>, seed: n
   const [mild, moderate, severe] = severities
   return {
     name,
-    installations: trials.length,
+    installations: new Set(trials.map(({ installationId }) => installationId)).size,
+    heatpumps: trials.length,
     weeks: sum((trial) => trial.weeks),
     byMode: {
       heating: modeFigures(trials, "heating", seed),

@@ -7,12 +7,12 @@ import { type Mode, modes } from "../domain/Mode.js"
 import type { Evaluation, ModeFigures } from "./Evaluation.js"
 import { faultKinds } from "./Faults.js"
 
-export const mostFalseAlarmsPerWeek = 0.5
-export const largestShareInAlarm = 0.001
-export const smallestFaultRocAuc = 0.8
+const mostFalseAlarmsPerWeek = 0.5
+const largestShareInAlarm = 0.001
+const smallestFaultRocAuc = 0.8
 /** How much worse than the champion a challenger may be: chance alone moves figures by about that. */
-export const slackRocAuc = 0.01
-export const slackKindRocAuc = 0.05
+const slackRocAuc = 0.01
+const slackKindRocAuc = 0.05
 
 export interface GateInput {
   readonly challenger: Evaluation
@@ -91,7 +91,7 @@ export const failedCriteria = (input: GateInput): ReadonlyArray<string> => {
     }
   }
   if (evaluated.length === 0) {
-    failed.push("no mode could be evaluated: too few records of homes that were not fitted")
+    failed.push("no mode could be evaluated: too few records that were not fitted")
   }
   for (const mode of modes) {
     if (!challenger.byMode[mode].isFiniteInUnitRange) failed.push(`${mode}: a score is not a number from 0 to 1`)

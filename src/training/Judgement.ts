@@ -2,11 +2,12 @@
  * A training that is judged: fit on some homes, tried on others beside a champion and the baselines, drift and
  * forgetting looked at, and the gate's verdict.
  *
- * - Shipped is the model of the homes to fit and to calibrate (80 %), over all of their time: a season that is left out
- *   of a model is a season of false alarms. Its threshold comes from folds of these homes; the other 20 % never touch it.
+ * - Shipped is the model of the homes to fit (80 %), over all of their time: a season that is left out of a model is a
+ *   season of false alarms. Its thresholds come from four folds of these homes; the other 20 % never touch it.
  * - The drift figures are those of a twin that saw only the first 80 % of the time, run through the last 20 % of it.
  * - Fewer than five installations: each in turn is tried with a model of the others; shipped is the model of all.
  * - One installation: the model of its first 80 % of time, tried on the rest.
+ * - A champion judged alone: on the homes that a training would test on, which it may have been fitted to.
  *
  * Cost: three readings of the data, the fits, and about 2 s for each home of 20 days that is tried.
  */
@@ -18,19 +19,19 @@ import type { Dataset } from "./Dataset.js"
 import { type Evaluation, evaluate } from "./Evaluation.js"
 import { type FaultKind, faultFields, faultKinds, missingFields } from "./Faults.js"
 import { collectModes, earlier, readFitHomes } from "./FitHomes.js"
-import type { FleetSample } from "./FleetSample.js"
+import type { FleetOptions, FleetSample } from "./FleetSample.js"
 import { type Forgetting, tryForgetting } from "./Forgetting.js"
 import type { OnProgress } from "./Progress.js"
 import { chooseSensors, type ResidualTraining, trainResidual } from "./ResidualTraining.js"
 import { riverCandidate } from "./RiverCandidate.js"
 import { fieldsOf } from "./ServiceLoop.js"
 import { type Split, splitByInstallation } from "./Split.js"
-import { readTrainable, type Trained, type TrainOptions, trainWhitened } from "./Trainer.js"
+import { readTrainable, type Trained, trainWhitened } from "./Trainer.js"
 import { type Candidate, type HomeTrial, type TrialOptions, tryHome } from "./Trial.js"
 
-export const challengerName = "residual model"
-export const whitenedName = "whitened half-space trees"
-export const championName = "champion"
+const challengerName = "residual model"
+const whitenedName = "whitened half-space trees"
+const championName = "champion"
 
 /** Of one installation, the share of time that is fitted; also where the drift set begins. */
 const earlyShare = 0.8
@@ -39,10 +40,17 @@ const episodesPerHome = 120
 const driftHomes = 6
 const forgettingHomes = 3
 
+/** What the judged model knows of what it was tried on: of which homes it knows nothing, or only the time before. */
+export type TriedOn = "other homes" | "later days" | "homes it may know"
+
 export interface Judgement {
   readonly sample: FleetSample
+  /** Empty where a champion was judged alone. */
   readonly training: ResidualTraining
+  /** The first of as many as there were rounds. */
   readonly split: Split
+  readonly rounds: number
+  readonly triedOn: TriedOn
   /** The challenger first, then the champion if there is one, then baselines and anchors. */
   readonly evaluations: ReadonlyArray<Evaluation>
   readonly meanAbsoluteZ: Evaluation
@@ -71,7 +79,7 @@ const entrantsOf = (candidates: ReadonlyArray<Candidate>): ReadonlyArray<Entrant
 
 export const judge = Effect.fn("Judgement.judge")(function* (
   dataset: Dataset,
-  options: TrainOptions,
+  options: FleetOptions,
   /** What is judged in place of a fresh model, or beside it. */
   other: { readonly champion: Model | undefined; readonly evaluateOnly: boolean },
   onProgress: OnProgress
@@ -82,7 +90,7 @@ export const judge = Effect.fn("Judgement.judge")(function* (
   const splits = splitByInstallation(sample.installations, seed)
   const [only] = sample.installations
   const isSingle = splits.length === 0
-  const rounds: ReadonlyArray<Split> = isSingle ? [{ fit: [only!], calibrate: [], test: [only!] }] : splits
+  const rounds: ReadonlyArray<Split> = isSingle ? [{ fit: [only!], test: [only!] }] : splits
   const heatpumpsOf = (ids: ReadonlyArray<string>) => sample.owners.filter((owner) => ids.includes(owner)).length
 
   const fitHomes = Effect.fnUntraced(function* (subject: string, ids: ReadonlyArray<string>, share: number) {
@@ -93,7 +101,7 @@ export const judge = Effect.fn("Judgement.judge")(function* (
     const byMode = collectModes(kept)
     // Nothing is trained where only a champion is judged; the anchors need the records all the same.
     const training = other.evaluateOnly
-      ? trainResidual(choice, collectModes([]), 0)
+      ? trainResidual({ sensors: [], missing: [] }, collectModes([]), 0)
       : trainResidual(choice, byMode, heatpumpsOf(ids))
     return { training, homes: byMode }
   })
@@ -130,15 +138,14 @@ export const judge = Effect.fn("Judgement.judge")(function* (
   const pooled = new Map<string, Array<HomeTrial>>()
   let shipped: ResidualTraining | undefined
   for (const [r, round] of rounds.entries()) {
-    const learnedFrom = [...round.fit, ...round.calibrate]
     const without = rounds.length > 1 ? ` without home ${r + 1} of ${rounds.length}` : ""
     const { homes, training } = yield* fitHomes(
       `${other.evaluateOnly ? "the anchors" : "the model"}${without}`,
-      learnedFrom,
+      round.fit,
       isSingle ? earlyShare : 1
     )
     shipped ??= training
-    const whitened = yield* trainWhitened(partOf(sample, learnedFrom), seed, onProgress)
+    const whitened = yield* trainWhitened(partOf(sample, round.fit), seed, onProgress)
     const entrants = entrantsOf([
       ...(other.evaluateOnly ? [] : [riverCandidate(challengerName, training.model)]),
       ...(other.champion === undefined ? [] : [riverCandidate(championName, other.champion)]),
@@ -163,7 +170,7 @@ export const judge = Effect.fn("Judgement.judge")(function* (
   let drift: Evaluation | undefined
   let forgetting: Forgetting | undefined
   if (!isSingle && rounds.length === 1 && !other.evaluateOnly) {
-    const twin = yield* fitHomes("the drift twin", [...round!.fit, ...round!.calibrate], earlyShare)
+    const twin = yield* fitHomes("the drift twin", round!.fit, earlyShare)
     const entrants = entrantsOf([riverCandidate(challengerName, twin.training.model)])
     yield* tryHomes("the drift twin", round!.fit.slice(0, driftHomes), entrants, {
       seed,
@@ -181,6 +188,8 @@ export const judge = Effect.fn("Judgement.judge")(function* (
     sample,
     training,
     split: round!,
+    rounds: rounds.length,
+    triedOn: other.evaluateOnly ? "homes it may know" : isSingle ? "later days" : "other homes",
     evaluations,
     meanAbsoluteZ: evaluations.find(({ name }) => name === meanAbsoluteZName)!,
     champion: evaluations.find(({ name }) => name === championName),

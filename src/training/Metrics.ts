@@ -17,6 +17,7 @@ const caught = ({ episodes, medianDelayMinutes, share, caught }: CaughtFigures) 
 
 const evaluationMetrics = (evaluation: Evaluation) => ({
   installations: evaluation.installations,
+  heat_pumps: evaluation.heatpumps,
   weeks: rounded(evaluation.weeks),
   overall: {
     false_alarms_per_week: estimate(evaluation.overall.falseAlarmsPerWeek),

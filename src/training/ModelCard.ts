@@ -3,9 +3,9 @@
 import { type Block, toHtml, toMarkdown } from "../artifact/CardDocument.js"
 import { barPlot, rocPlot, scoreDistributionPlot, seriesColours, timelinePlot } from "../artifact/CardPlots.js"
 import { type Mode, modes } from "../domain/Mode.js"
-import type { CaughtFigures, Evaluation, ModeFigures } from "./Evaluation.js"
+import { type CaughtFigures, type Evaluation, heatpumpsText, type ModeFigures } from "./Evaluation.js"
 import { faultKinds, severities } from "./Faults.js"
-import type { Judgement } from "./Judgement.js"
+import type { Judgement, TriedOn } from "./Judgement.js"
 import type { Estimate } from "./RankMetrics.js"
 import { alarmScore } from "./ServiceLoop.js"
 import { episodeHours, fewestMinutes } from "./Trial.js"
@@ -32,11 +32,20 @@ const percentInterval = ({ value, low, high }: Estimate) =>
 const minutes = (value: number) => (Number.isNaN(value) ? "–" : `${value.toFixed(0)} min`)
 const title = (text: string) => `${text[0]!.toUpperCase()}${text.slice(1)}`
 
-const keySentence = ({ evaluation, failedCriteria, isGated }: CardInput): string => {
+/** Its subject is the model. */
+const triedOn: Readonly<Record<TriedOn, (heatpumps: string) => string>> = {
+  "other homes": (heatpumps) => `${heatpumps} that it had never seen`,
+  "later days": (heatpumps) => `the last 20 % of the time of ${heatpumps}, of which it had seen the time before`,
+  "homes it may know": (heatpumps) => `${heatpumps} that it may have been fitted to`
+}
+
+const keySentence = ({ evaluation, failedCriteria, isGated, judgement }: CardInput): string => {
   const { caught, falseAlarmsPerWeek } = evaluation.overall
   const weeks = falseAlarmsPerWeek.value === 0 ? "none" : `one every ${fixed(1 / falseAlarmsPerWeek.value, 1)} weeks`
-  const trial = `Tried on ${evaluation.installations} ${evaluation.installations === 1 ? "heat pump" : "heat pumps"} that it had never seen, the model noticed ${percent(caught.share.value)} of the faults put into their data, half of those within ${minutes(caught.medianDelayMinutes)}, and raised ${fixed(falseAlarmsPerWeek.value, 2)} false alarms per installation and week (${weeks}).`
+  const trial = `Tried on ${triedOn[judgement.triedOn](heatpumpsText(evaluation))}, the model noticed ${percent(caught.share.value)} of the faults put into their data, half of those within ${minutes(caught.medianDelayMinutes)}, and raised ${fixed(falseAlarmsPerWeek.value, 2)} false alarms per installation and week (${weeks}).`
   if (failedCriteria.length === 0) return `${trial} It meets every criterion for publication.`
+  if (judgement.triedOn === "homes it may know")
+    return `${trial} It fails ${failedCriteria.length} of the criteria below.`
   return isGated
     ? `${trial} It was NOT published: ${failedCriteria.length} of the criteria below failed.`
     : `${trial} It fails ${failedCriteria.length} of the criteria below and was written only because the gate was switched off.`
@@ -162,10 +171,22 @@ const figures = (input: CardInput): ReadonlyArray<Block> => {
   ]
 }
 
+/** How what was fitted and what was tried are told apart. */
+const methodOf = ({ judgement, seed }: CardInput): string => {
+  const { rounds, sample, split, triedOn } = judgement
+  const homes = sample.installations.length
+  if (triedOn === "homes it may know")
+    return `Nothing was fitted; tried on ${split.test.length} of ${homes} installations`
+  if (triedOn === "later days") return "One installation: the first 80 % of its time fitted, the rest tried on"
+  return rounds > 1
+    ? `${homes} installations: each tried with a model of the others; this one is of all`
+    : `Split by installation with seed ${seed}: ${split.fit.length} fitted, the thresholds from four folds of them, ${split.test.length} tried on`
+}
+
 const blocksOf = (input: CardInput): ReadonlyArray<Block> => {
   const { evaluation, failedCriteria, judgement } = input
-  const { drift, forgetting, sample, skippedFaults, split, training } = judgement
-  const isResidual = evaluation.name === judgement.evaluations[0]?.name && judgement.champion !== evaluation
+  const { drift, forgetting, sample, skippedFaults, training } = judgement
+  const isTrained = judgement.triedOn !== "homes it may know"
   const outdoor = modes.flatMap((mode) => {
     const range = training.byMode[mode].outdoorCelsius
     return range === undefined ? [] : [`${mode} ${range.low.toFixed(0)} to ${range.high.toFixed(0)} °C`]
@@ -178,15 +199,15 @@ const blocksOf = (input: CardInput): ReadonlyArray<Block> => {
       kind: "list",
       items: [
         // Of a champion judged alone nothing is known but what it scores.
-        ...(isResidual ? training.warnings : []),
+        ...(isTrained ? training.warnings : []),
         "Faults are simulated changes of real or pooled records; no labelled faults of real homes exist. Believe the direction more than the last digit.",
         "A fault that is there from the first day, or lasts for days, becomes normal to the model after one to five days.",
-        ...(isResidual
+        ...(isTrained
           ? [
               `Sensors it needs: ${training.choice.sensors.join(", ")}. A home without one of them may get false alarms.`
             ]
           : []),
-        ...(outdoor.length === 0 || !isResidual
+        ...(outdoor.length === 0 || !isTrained
           ? []
           : [`Outdoor temperatures it has seen (98 % of records): ${outdoor.join("; ")}.`]),
         "A stuck outdoor sensor is hard to notice while hot water is made."
@@ -225,7 +246,7 @@ const blocksOf = (input: CardInput): ReadonlyArray<Block> => {
         "Clean score, 50 / 95 / 99.9 %"
       ],
       rows: modes.map((mode) =>
-        modeRow(mode, evaluation.byMode[mode], isResidual ? training.byMode[mode].untrainedBecause : undefined)
+        modeRow(mode, evaluation.byMode[mode], isTrained ? training.byMode[mode].untrainedBecause : undefined)
       )
     },
     {
@@ -270,13 +291,13 @@ const blocksOf = (input: CardInput): ReadonlyArray<Block> => {
       kind: "list",
       items: [
         `${count.format(sample.recordsByMode.reduce((sum, n) => sum + n, 0))} records of ${sample.installations.length} installations, ${new Date(sample.firstMs).toISOString().slice(0, 10)} to ${new Date(sample.lastMs).toISOString().slice(0, 10)}; fingerprint ${sample.fingerprint.slice(0, 16)}`,
-        ...(isResidual ? modes : []).map((mode) => {
+        ...(isTrained ? modes : []).map((mode) => {
           const { heatpumps, records, untrainedBecause } = training.byMode[mode]
           return untrainedBecause === undefined
             ? `${title(mode)}: fitted to ${count.format(records)} records of ${heatpumps} heat pumps`
             : `${title(mode)}: never alarms, ${untrainedBecause}`
         }),
-        `Split by installation with seed ${input.seed}: ${split.fit.length} to fit, ${split.calibrate.length} to calibrate, ${split.test.length} to test`,
+        methodOf(input),
         ...skippedFaults.map(({ kind, missing }) => `Not injected: ${kind}, for want of ${missing.join(", ")}`),
         `Versions: ${Object.entries(input.versions)
           .map(([name, version]) => `${name} ${version}`)

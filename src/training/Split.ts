@@ -1,20 +1,18 @@
 /**
  * Which homes a model may see: by installation, never by record, because records of one home are alike.
  *
- * Homes are sorted by a seeded hash of their id and cut at 60 and 80 %, so neither the order in which data arrived nor
- * the names decide. Below five homes there is nothing to cut: each is tested once with a model of the others.
+ * Homes are sorted by a seeded hash of their id and cut at 80 %, so neither the order in which data arrived nor the names
+ * decide. Below five homes there is nothing to cut: each is tested once with a model of the others.
  */
 import { createHash } from "node:crypto"
 
 export interface Split {
   readonly fit: ReadonlyArray<string>
-  readonly calibrate: ReadonlyArray<string>
   readonly test: ReadonlyArray<string>
 }
 
 const fewestForCut = 5
-/** To calibrate, and again to test. */
-const heldBackShare = 0.2
+const testShare = 0.2
 
 /** In an order that only the seed and the names decide. */
 export const seededOrder = (names: ReadonlyArray<string>, seed: number): ReadonlyArray<string> =>
@@ -23,17 +21,11 @@ export const seededOrder = (names: ReadonlyArray<string>, seed: number): Readonl
     .sort((a, b) => (a.hash < b.hash ? -1 : 1))
     .map(({ name }) => name)
 
-/** One split, or as many as there are homes when there are fewer than five; none for one home (see `splitByTime`). */
+/** One split, or as many as there are homes when there are fewer than five; none for one home, which only time can split. */
 export const splitByInstallation = (installationIds: ReadonlyArray<string>, seed: number): ReadonlyArray<Split> => {
   const order = seededOrder(installationIds, seed)
   if (order.length < 2) return []
-  if (order.length < fewestForCut) {
-    return order.map((one) => {
-      const others = order.filter((id) => id !== one)
-      return { fit: others, calibrate: [], test: [one] }
-    })
-  }
-  const fifth = Math.round(heldBackShare * order.length)
-  const fit = order.length - 2 * fifth
-  return [{ fit: order.slice(0, fit), calibrate: order.slice(fit, fit + fifth), test: order.slice(fit + fifth) }]
+  if (order.length < fewestForCut) return order.map((one) => ({ fit: order.filter((id) => id !== one), test: [one] }))
+  const cut = order.length - Math.round(testShare * order.length)
+  return [{ fit: order.slice(0, cut), test: order.slice(cut) }]
 }

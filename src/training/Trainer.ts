@@ -14,10 +14,8 @@ import { type FleetOptions, type FleetSample, NotEnoughData, readFleet } from ".
 import type { OnProgress } from "./Progress.js"
 import { defaultWhitenedTreesOptions, fitWhitenedTrees, momentsOf, type Sample } from "./Whitening.js"
 
-export type TrainOptions = FleetOptions
-
 /** A mode with fewer sampled rows than this ships a pipeline that never alarms. */
-export const fewestRows = 1_000
+const fewestRows = 1_000
 
 /** The rows of one mode with their times. */
 export interface ModeSample extends Sample {
@@ -80,7 +78,7 @@ const untrained = (sample: Sample): RiverPipeline => {
 /** The fleet's sample, of which there is something to learn. */
 export const readTrainable = Effect.fn("Trainer.read")(function* (
   dataset: Dataset,
-  options: TrainOptions,
+  options: FleetOptions,
   onProgress: OnProgress
 ) {
   const sample = yield* readFleet(dataset, options, onProgress)
@@ -135,7 +133,7 @@ export const trainWhitened = Effect.fn("Trainer.trainWhitened")(function* (
 
 export const train = Effect.fn("Trainer.train")(function* (
   dataset: Dataset,
-  options: TrainOptions,
+  options: FleetOptions,
   onProgress: OnProgress
 ) {
   return yield* trainWhitened(yield* readTrainable(dataset, options, onProgress), options.seed, onProgress)

@@ -1,10 +1,13 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { createServer } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { tryLock } from "../../src/artifact/ModelLock.js"
-import { runProgram } from "../support/program.js"
+import { mainFile, runProgram } from "../support/program.js"
 
 const directory = mkdtempSync(join(tmpdir(), "telemetry-train-all-"))
 afterAll(() => rmSync(directory, { recursive: true }))
@@ -32,6 +35,87 @@ it("a failed model does not stop the others, and the result of all is kept; one 
     assert.strictEqual(second.code, 1)
     assert.include(second.stderr, "another process")
   }).pipe(Effect.scoped, Effect.runPromise)
-  const wrong = await runProgram(["train", "--all", "--every-day-at", "25:00"], environment)
-  assert.strictEqual(wrong.code, 2)
+  await Promise.all(
+    [["--every-day-at", "25:00"], ["--evaluate-only"]].map(async (more) => {
+      const wrong = await runProgram(["train", "--all", ...more], environment)
+      assert.strictEqual(wrong.code, 2, wrong.stderr)
+      assert.include(wrong.stderr, `error: ${more[0]} `)
+    })
+  )
+})
+
+/** A database that begins to answer and never ends, so that a training is under way for as long as a test needs. */
+const hangingDatabase = async () => {
+  const server = createServer((request, response) => {
+    if (request.url!.includes("/series")) {
+      const metric = { __name__: "heatpump_metrics_status_heat_pump", installation_id: "a", model: "AERO_SLM" }
+      response.end(JSON.stringify({ status: "success", data: [metric] }))
+    } else response.write("{")
+  }).listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const address = server.address()
+  if (address === null || typeof address === "string") throw new Error("no port")
+  return { server, url: `http://127.0.0.1:${address.port}` }
+}
+
+/** `telemetry train --all` whose child reads what never ends. */
+const startHanging = async (args: ReadonlyArray<string>, environment: Readonly<Record<string, string>>) => {
+  const { server, url } = await hangingDatabase()
+  const parent = spawn(process.execPath, [mainFile, "train", "--all", ...args], {
+    env: {
+      PATH: process.env.PATH ?? "",
+      MODEL_DIR: mkdtempSync(join(directory, "models-")),
+      TARGET_MODELS: "AERO SLM",
+      VM_EXPORT_URL: url,
+      ...environment
+    }
+  })
+  let said = ""
+  for (const stream of [parent.stdout, parent.stderr]) {
+    stream.setEncoding("utf8").on("data", (text: string) => {
+      said += text
+    })
+  }
+  const ended = once(parent, "close")
+  await once(server, "request")
+  await once(server, "request")
+  const child = Number(readFileSync(`/proc/${parent.pid}/task/${parent.pid}/children`, "utf8"))
+  assert.isAbove(child, 0)
+  const end = async () => {
+    const [code] = await ended
+    server.closeAllConnections()
+    server.close()
+    return { code, said }
+  }
+  return { parent, child, end }
+}
+
+it.skipIf(process.platform !== "linux")("a child that is killed is reported with its signal", async () => {
+  const { child, end } = await startHanging([], {})
+  process.kill(child, "SIGKILL")
+  const { code, said } = await end()
+  assert.strictEqual(code, 1, said)
+  assert.include(said, "AERO_SLM: failed, killed by SIGKILL, perhaps for want of memory\n")
+})
+
+it.skipIf(process.platform !== "linux")(
+  "stopped every night's training ends with 0, and not before its child",
+  async () => {
+    const { child, end, parent } = await startHanging(["--every-day-at", "03:00"], { RUN_ON_STARTUP: "true" })
+    parent.kill("SIGTERM")
+    const { code, said } = await end()
+    assert.strictEqual(code, 0, said)
+    assert.isFalse(existsSync(`/proc/${child}`))
+  }
+)
+
+it("interrupted at the terminal, it ends with 130 as other commands do", async () => {
+  const parent = spawn(process.execPath, [mainFile, "train", "--all", "--every-day-at", "03:00"], {
+    env: { PATH: process.env.PATH ?? "", DATA_DIR: join(directory, "none") },
+    stdio: ["ignore", "ignore", "pipe"]
+  })
+  const [text] = await once(parent.stderr, "data")
+  assert.include(String(text), "waiting for the next training")
+  parent.kill("SIGINT")
+  assert.deepStrictEqual(await once(parent, "exit"), [130, null])
 })

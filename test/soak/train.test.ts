@@ -240,12 +240,31 @@ describe("telemetry train", () => {
     )
 
     const elsewhere = join(fresh(), "model.pkl")
-    const judged = await train([...few.slice(0, 5), "--output", elsewhere, "--evaluate-only", "--champion", output])
+    const summary = join(modelDir, "summary.md")
+    const judge = [...few.slice(0, 5), "--output", elsewhere, "--evaluate-only", "--champion", output]
+    const judged = await train(judge, { GITHUB_STEP_SUMMARY: summary })
     assert.strictEqual(judged.code, 0, judged.stderr)
-    assert.match(judged.stdout, /^Judged {4}\d+ % of \d+ faults noticed/m)
-    assert.isFalse(existsSync(elsewhere))
-    const { evaluations } = JSON.parse(readFileSync(join(elsewhere, "..", "metrics.json"), "utf8"))
+    assert.match(
+      judged.stdout,
+      /^Judged {4}\d+ % of \d+ faults noticed.* 2 heat pumps that it may have been fitted to$/m
+    )
+    assert.match(judged.stdout, /^Written {3}.*model_judged_card\.html$/m)
+    assert.notMatch(judged.stdout + readFileSync(summary, "utf8"), /trained|Features|Note/i)
+    assert.sameMembers(readdirSync(join(elsewhere, "..")), [
+      "model_judged_card.html",
+      "model_judged_card.md",
+      "model_judged_metrics.json"
+    ])
+    const { evaluations, sensors, warnings } = JSON.parse(
+      readFileSync(join(elsewhere, "..", "model_judged_metrics.json"), "utf8")
+    )
     assert.strictEqual(Object.keys(evaluations)[0], "champion")
+    assert.deepStrictEqual([sensors, warnings], [[], []])
+    const inJson = JSON.parse((await train([...judge, "--json"])).stdout)
+    assert.sameMembers(Object.keys(inJson), ["output", "failed_criteria", "warnings", "model", "data"])
+    const cardOfIt = readFileSync(join(elsewhere, "..", "model_judged_card.md"), "utf8")
+    assert.match(cardOfIt, /^Tried on 2 heat pumps that it may have been fitted to, the model noticed/m)
+    assert.match(cardOfIt, /^\* Nothing was fitted; tried on \d of 2 installations$/m)
     const missing = await train([...few, "--evaluate-only", "--champion", join(modelDir, "none.pkl")])
     assert.strictEqual(missing.code, 2, missing.stderr)
   })

@@ -3,7 +3,9 @@ import { assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { failedCriteria } from "../../src/training/Gate.js"
 import { type Judgement, judge } from "../../src/training/Judgement.js"
+import { metricsJson } from "../../src/training/Metrics.js"
 import { modelCard } from "../../src/training/ModelCard.js"
+import { judgementLines } from "../../src/training/TrainingReport.js"
 import { daikinHome } from "../support/daikin.js"
 import { memoryDataset } from "../support/memoryDataset.js"
 import { quiet } from "../support/trainedFleet.js"
@@ -45,7 +47,7 @@ describe("A recording of a real Daikin Altherma", () => {
       points: 12_000,
       fileDifference: 0
     })
-    assert.deepStrictEqual(failed, ["no mode could be evaluated: too few records of homes that were not fitted"])
+    assert.deepStrictEqual(failed, ["no mode could be evaluated: too few records that were not fitted"])
     const { markdown } = modelCard({
       model: "Altherma",
       judgement,
@@ -55,7 +57,41 @@ describe("A recording of a real Daikin Altherma", () => {
       seed: 42,
       versions: {}
     })
+    assert.match(
+      markdown,
+      /^Tried on the last 20 % of the time of 1 heat pump, of which it had seen the time before, /m
+    )
+    assert.include(markdown, "* One installation: the first 80 % of its time fitted, the rest tried on")
+    assert.notInclude(markdown, "never seen")
+    assert.match(judgementLines(judgement, failed)[0]![1], /, on the last 20 % of the time of 1 heat pump, not fitted$/)
     assert.include(markdown, "over 0.1 installation-weeks")
     assert.notInclude(markdown, "NaN")
+  })
+  it("judged as a champion, claims neither that it was fitted nor that it was not", async () => {
+    const alone = await Effect.runPromise(
+      judge(
+        memoryDataset("Altherma", [daikinHome()]),
+        options,
+        { champion: judgement.training.model, evaluateOnly: true },
+        quiet
+      )
+    )
+    const about = { model: "Altherma", seed: 42, versions: {} }
+    const { markdown } = modelCard({
+      ...about,
+      judgement: alone,
+      evaluation: alone.evaluations[0]!,
+      failedCriteria: ["too few"],
+      isGated: true
+    })
+    assert.match(
+      markdown,
+      /^Tried on 1 heat pump that it may have been fitted to, .* It fails 1 of the criteria below\.$/m
+    )
+    assert.include(markdown, "* Nothing was fitted; tried on 1 of 1 installations")
+    assert.notMatch(markdown, /never seen|NOT published|to fit|fitted to [\d,]+ records|works without/)
+    const { sensors, warnings } = JSON.parse(metricsJson(alone, [], about))
+    assert.deepStrictEqual([sensors, warnings], [[], []])
+    assert.match(judgementLines(alone, [])[0]![1], /, on 1 heat pump that it may have been fitted to$/)
   })
 })

@@ -7,16 +7,16 @@ const digest = (seed: number, name: string) => createHash("sha256").update(`${se
 
 describe("splitByInstallation", () => {
   it.each([
-    [5, 3, 1],
-    [7, 5, 1],
-    [8, 4, 2],
-    [12, 8, 2],
-    [100, 60, 20]
-  ])("of %i homes fits %i and holds back twice %i, in the order of their hashes", (count, fitted, held) => {
+    [5, 4, 1],
+    [7, 6, 1],
+    [8, 6, 2],
+    [12, 10, 2],
+    [100, 80, 20]
+  ])("of %i homes fits %i and tests %i, in the order of their hashes", (count, fitted, tested) => {
     const [split, ...more] = splitByInstallation(homes(count), 42)
     assert.deepStrictEqual(more, [])
-    assert.deepStrictEqual([split!.fit.length, split!.calibrate.length, split!.test.length], [fitted, held, held])
-    const order = [...split!.fit, ...split!.calibrate, ...split!.test]
+    assert.deepStrictEqual([split!.fit.length, split!.test.length], [fitted, tested])
+    const order = [...split!.fit, ...split!.test]
     assert.deepStrictEqual([...order].sort(), homes(count).sort())
     const digests = order.map((name) => digest(42, name))
     assert.deepStrictEqual(digests, [...digests].sort())
@@ -34,10 +34,7 @@ describe("splitByInstallation", () => {
         splits.map(({ test }) => test),
         seededOrder(homes(count), 3).map((one) => [one])
       )
-      for (const { calibrate, fit, test } of splits) {
-        assert.deepStrictEqual(calibrate, [])
-        assert.deepStrictEqual([...fit, ...test].sort(), homes(count))
-      }
+      for (const { fit, test } of splits) assert.deepStrictEqual([...fit, ...test].sort(), homes(count))
     }
     assert.deepStrictEqual(splitByInstallation(["one"], 3), [])
     assert.deepStrictEqual(splitByInstallation([], 3), [])

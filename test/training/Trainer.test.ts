@@ -8,13 +8,14 @@ import { writeModel } from "../../src/artifact/RiverPickle.js"
 import { neverAlarming } from "../../src/artifact/RiverPipeline.js"
 import { statusSensor } from "../../src/domain/Mode.js"
 import { openFileDataset } from "../../src/training/FileDataset.js"
-import { type TrainOptions, train } from "../../src/training/Trainer.js"
+import type { FleetOptions } from "../../src/training/FleetSample.js"
+import { train } from "../../src/training/Trainer.js"
 import { dayMs, type SimulatedHome, simulateHome } from "../support/fleet.js"
 import { soil } from "../support/fleetDirt.js"
 import { disorder, exportLines } from "../support/fleetOutput.js"
 
 const startMs = Date.UTC(2025, 0, 10)
-const options: TrainOptions = {
+const options: FleetOptions = {
   model: "AERO SLM",
   range: { fromMs: 0, untilMs: startMs + 100 * dayMs },
   minInstallations: 5,
@@ -31,15 +32,15 @@ const dirty = clean.map((home, i) => soil(home, { seed: i }))
 const linesOf = (homes: ReadonlyArray<SimulatedHome>) =>
   homes.flatMap((home) => exportLines(home, { model: "AERO_SLM" }))
 
-const trainOn = Effect.fn("trainOn")(function* (lines: ReadonlyArray<string>, changes: Partial<TrainOptions> = {}) {
+const trainOn = Effect.fn("trainOn")(function* (lines: ReadonlyArray<string>, changes: Partial<FleetOptions> = {}) {
   const file = join(mkdtempSync(join(directory, "export-")), "export.jsonl")
   writeFileSync(file, lines.join("\n"))
   const dataset = yield* openFileDataset(file)
   return yield* train(dataset, { ...options, ...changes }, () => Effect.void)
 }, Effect.scoped)
-const bytesOf = (lines: ReadonlyArray<string>, changes: Partial<TrainOptions> = {}) =>
+const bytesOf = (lines: ReadonlyArray<string>, changes: Partial<FleetOptions> = {}) =>
   Effect.map(trainOn(lines, changes), ({ model }) => writeModel(model).toString("latin1"))
-const refusal = (lines: ReadonlyArray<string>, changes: Partial<TrainOptions> = {}) =>
+const refusal = (lines: ReadonlyArray<string>, changes: Partial<FleetOptions> = {}) =>
   Effect.map(Effect.either(trainOn(lines, changes)), (result) => Either.getOrThrow(Either.flip(result)).message)
 
 /** Each series in three pieces that overlap, their samples shuffled. */
