@@ -1,11 +1,22 @@
-/** The features that the ml-service makes of what it reads, under its names. */
+/**
+ * The features that the ml-service makes of what it reads, under its names and by its rules:
+ *
+ * 1. Sensors as measured.
+ * 2. `hour_of_day`, `day_of_week`, `is_weekend`: see `TimeFeature`.
+ * 3. `<name>_delta`: the change since the last measurement of that name; missing before the first.
+ * 4. `temp_spread`: flow - return, each the first of two sensors that is neither missing nor 0.
+ * 5. `cop_instant`: thermal / electric power above 0.2 kW, else 0. What the service makes of one power without the other is
+ *    not laid down: here a ratio that lacks a part is missing. Only the baselines read it.
+ *
+ * `ServiceLoop` follows them poll by poll, `Features` with danfo for samples.
+ */
 import { sensors } from "../domain/Sensor.js"
 
 export const timeFeatures = ["hour_of_day", "day_of_week", "is_weekend"] as const
 export const spreadFeature = "temp_spread"
 export const copFeature = "cop_instant"
 const deltaSuffix = "_delta"
-export const deltaOf = (name: string) => `${name}${deltaSuffix}`
+const deltaOf = (name: string) => `${name}${deltaSuffix}`
 /** The feature whose change `name` is; undefined when it is no delta. */
 export const deltaRoot = (name: string): string | undefined =>
   name.endsWith(deltaSuffix) ? name.slice(0, -deltaSuffix.length) : undefined

@@ -2,16 +2,13 @@
  * Samples → features, with danfo: one frame per heat pump and mode, of a few thousand rows.
  *
  * Only arithmetic between Series is used, which danfo does in doubles; that between frames and its scalers go through 32-bit
- * tensors, for which no backend is installed. `Replay` has the same rules in plain loops for records by the million, and
- * `test/training/features.test.ts` holds the two against each other.
- *
- * Time features are in UTC, as the ml-service's container has it unless told otherwise.
+ * tensors, for which no backend is installed. The rules are those of `FeatureNames`.
  */
 import type { DataFrame, Series } from "danfojs-node"
 import { Effect } from "effect"
 import { copFeature, deltaRoot, flowSensors, returnSensors, smallestPowerKw, spreadFeature } from "./FeatureNames.js"
-import { timeFeature } from "./Replay.js"
 import type { SampledMode } from "./Sampling.js"
+import { timeFeature } from "./TimeFeature.js"
 
 export type Danfo = typeof import("danfojs-node")
 

@@ -7,8 +7,7 @@
  * A query reaches back 5 min (VictoriaMetrics' default), so a sensor that is missing in one record keeps its value, and
  * a gap in the data is a pause: nothing is scored, and the count goes on where it was.
  *
- * Derived features, in the service's order of precedence: time of day in UTC, `<name>_delta` against the last poll,
- * `temp_spread` (a flow or return of 0 counts as missing) and `cop_instant`.
+ * Derived features follow the rules of `FeatureNames`, a delta against the last poll.
  */
 import { type Mode, modeOfStatus, modes, statusSensor } from "../domain/Mode.js"
 import type { Detector } from "./Detector.js"
@@ -22,7 +21,7 @@ import {
   timeFeatures
 } from "./FeatureNames.js"
 import type { HomeRecords } from "./HomeRecords.js"
-import { timeFeature } from "./Replay.js"
+import { timeFeature } from "./TimeFeature.js"
 
 export const pollMs = 30_000
 /** The service's clock and the logger's are not aligned; polls come this long after the first record. */
@@ -67,8 +66,9 @@ const firstPresent = (names: ReadonlyArray<string>, read: Read): number => {
 const derive = (name: string, timeMs: number, read: Read): number => {
   if (name === spreadFeature) return firstPresent(flowSensors, read) - firstPresent(returnSensors, read)
   if (name === copFeature) {
-    const power = read("power_current")
-    return power > smallestPowerKw ? read("power_thermal") / power : Number.isNaN(power) ? Number.NaN : 0
+    const [heat, power] = [read("power_thermal"), read("power_current")]
+    if (Number.isNaN(heat) || Number.isNaN(power)) return Number.NaN
+    return power > smallestPowerKw ? heat / power : 0
   }
   return timeFeature(name)?.(timeMs) ?? Number.NaN
 }

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { modes } from "../../src/domain/Mode.js"
 import type { Detector } from "../../src/training/Detector.js"
 import { AlarmRule, runLoop, sightingsOf } from "../../src/training/ServiceLoop.js"
+import { replayFeatures } from "../support/replayFeatures.js"
 
 const minute = 60_000
 const startMs = Date.UTC(2026, 0, 5, 23, 58)
@@ -31,6 +32,30 @@ describe("ServiceLoop", () => {
     assert.deepStrictEqual(column(2), [5, 5, 5, 5, Number.NaN, Number.NaN])
     assert.deepStrictEqual(column(3), [23, 23, 23, 23, 0, 0])
     assert.deepStrictEqual(column(4), [0, 0, 0, 0, 1, 1])
+  })
+
+  it("derives what the rules say of a record, at its first sighting", () => {
+    const records = {
+      ...home([1, 1, 1, 1, 1, 1], [35.5, 0, 33, 36, 30, 31]),
+      heatpumpId: undefined
+    }
+    const nan = Number.NaN
+    records.columns.set("power_thermal", Float64Array.of(4, nan, 4, nan, 0.1, 4))
+    records.columns.set("power_current", Float64Array.of(1, 0.1, 0.2, 1, 0.21, nan))
+    const features = ["cop_instant", "temp_spread", "hour_of_day", "temp_heat_pump_flow_delta"]
+    for (let i = 0; i < 6; i++) {
+      const only = {
+        ...records,
+        timestampsMs: records.timestampsMs.slice(i, i + 1),
+        columns: new Map(Array.from(records.columns, ([name, values]) => [name, values.slice(i, i + 1)]))
+      }
+      const replayed = replayFeatures(only, features)
+      assert.deepStrictEqual(
+        [...sightingsOf(only, features).values.subarray(0, features.length)],
+        features.map((name) => replayed.get(name)![0]!),
+        `record ${i}`
+      )
+    }
   })
 
   it("keeps a value for five minutes, and pauses in a gap", () => {

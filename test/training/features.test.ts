@@ -8,11 +8,11 @@ import type { InstallationRecords } from "../../src/training/InstallationRecords
 import { measurementsOf } from "../../src/training/Measurements.js"
 import { MersenneTwister } from "../../src/training/MersenneTwister.js"
 import { modesOfRecords } from "../../src/training/ModesOfRecords.js"
-import { replayFeatures } from "../../src/training/Replay.js"
 import { sampleRecords } from "../../src/training/Sampling.js"
 import { SensorCoverage } from "../../src/training/SensorCoverage.js"
 import { simulateHome } from "../support/fleet.js"
 import { soil } from "../support/fleetDirt.js"
+import { replayFeatures } from "../support/replayFeatures.js"
 
 const startMs = Date.UTC(2025, 0, 1)
 const nan = Number.NaN
@@ -27,7 +27,7 @@ const recordsOf = (columns: Readonly<Record<string, ReadonlyArray<number>>>, ste
 }
 const column = (records: InstallationRecords, name: string) => Array.from(records.columns.get(name)!)
 
-describe("Replay", () => {
+describe("replayFeatures", () => {
   it("derives what the ml-service derives, by its rules", () => {
     const records = recordsOf({
       temp_heat_pump_flow: [35.5, 0, nan, 36],

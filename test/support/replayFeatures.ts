@@ -1,5 +1,6 @@
 /**
- * Records → features, for every record of a heat pump, in plain loops: the rules of the ml-service at scoring time.
+ * Records → features, for every record of a heat pump, in plain loops: what danfo's frames and the ml-service's loop
+ * are held against.
  *
  * 1. Sensors as measured.
  * 2. `hour_of_day` (0 to 23), `day_of_week` (Monday 0), `is_weekend`, in UTC.
@@ -13,25 +14,10 @@ import {
   flowSensors,
   returnSensors,
   smallestPowerKw,
-  spreadFeature,
-  type timeFeatures
-} from "./FeatureNames.js"
-import type { InstallationRecords } from "./InstallationRecords.js"
-
-const hourMs = 3_600_000
-const dayMs = 24 * hourMs
-/** 1970 began on a Thursday. */
-const dayOfWeek = (timestampMs: number) => (Math.floor(timestampMs / dayMs) + 3) % 7
-
-const byName: Readonly<Record<(typeof timeFeatures)[number], (timestampMs: number) => number>> = {
-  hour_of_day: (timestampMs) => Math.floor(timestampMs / hourMs) % 24,
-  day_of_week: dayOfWeek,
-  is_weekend: (timestampMs) => (Number.isNaN(timestampMs) ? Number.NaN : dayOfWeek(timestampMs) >= 5 ? 1 : 0)
-}
-const timeFunctions: ReadonlyMap<string, (timestampMs: number) => number> = new Map(Object.entries(byName))
-
-/** A feature of the time alone; undefined for others. */
-export const timeFeature = (name: string) => timeFunctions.get(name)
+  spreadFeature
+} from "../../src/training/FeatureNames.js"
+import type { InstallationRecords } from "../../src/training/InstallationRecords.js"
+import { timeFeature } from "../../src/training/TimeFeature.js"
 
 type Column = (row: number) => number
 
