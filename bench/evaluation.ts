@@ -222,8 +222,6 @@ const season = () => {
   }
 }
 
-export const parts = { judgeFleet, formerRows, season, fleetOf, seeds }
-
 export const run = async (): Promise<Result> => {
   const rows: Array<Record<string, string | number>> = []
   for (const [i, fleet] of seeds.entries()) {

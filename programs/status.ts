@@ -60,7 +60,7 @@ const trainingLines = ({ finished, models, next, started }: LastTraining): Reado
 }
 
 /** For people: the same facts as the JSON, a line each. */
-export const report = (url: string, status: Status): string => {
+const report = (url: string, status: Status): string => {
   const { store } = status
   const last = store.last_submission
   const lines: ReadonlyArray<readonly [string, string]> = [

@@ -1,14 +1,7 @@
+import { compareCodePoints } from "./compareCodePoints.js"
+
 /** A feature's name, or the number of a component that a projector produced. Python tells 3 from "3", and so do we. */
 export type FeatureKey = string | number
-
-const compareCodePoints = (a: string, b: string): number => {
-  const left = Array.from(a, (character) => character.codePointAt(0)!)
-  const right = Array.from(b, (character) => character.codePointAt(0)!)
-  for (let i = 0; i < Math.min(left.length, right.length); i++) {
-    if (left[i] !== right[i]) return left[i]! - right[i]!
-  }
-  return left.length - right.length
-}
 
 /** Python's order: numbers by value, strings by code point. Python refuses to mix the two; here numbers come first. */
 export const compareFeatureKeys = (a: FeatureKey, b: FeatureKey): number => {

@@ -22,17 +22,20 @@ export type LastTraining = typeof LastTraining.Type
 const fileOf = (directory: string) => Effect.map(Path.Path, (path) => path.join(directory, "training.json"))
 const decode = Schema.decode(Schema.parseJson(LastTraining))
 
-/** None when there was none yet, or when what is there cannot be read. */
-export const readLastTraining = Effect.fn("LastTraining.read")(function* (directory: string) {
+/** None when there was none yet. */
+export const loadLastTraining = Effect.fn("LastTraining.load")(function* (directory: string) {
   const fs = yield* FileSystem.FileSystem
   const file = yield* fileOf(directory)
-  if (!(yield* Effect.orElseSucceed(fs.exists(file), () => false))) return Option.none<LastTraining>()
-  return yield* fs.readFileString(file).pipe(
-    Effect.flatMap(decode),
-    Effect.tapError((error) => Effect.logWarning("cannot read the result of the last training", error)),
-    Effect.option
-  )
+  if (!(yield* fs.exists(file))) return Option.none<LastTraining>()
+  return Option.some(yield* decode(yield* fs.readFileString(file)))
 })
+
+/** The same, and none when what is there cannot be read. */
+export const readLastTraining = (directory: string) =>
+  loadLastTraining(directory).pipe(
+    Effect.tapError((error) => Effect.logWarning("cannot read the result of the last training", error)),
+    Effect.orElseSucceed(() => Option.none<LastTraining>())
+  )
 
 /** Nobody sees half of it. */
 export const writeLastTraining = Effect.fn("LastTraining.write")(function* (directory: string, training: LastTraining) {

@@ -10,6 +10,8 @@
  *
  * Invariant: `json.dumps(json.loads(pythonJson(v)), sort_keys=True) === pythonJson(v)`.
  */
+import { compareCodePoints } from "./compareCodePoints.js"
+
 export type PythonJson =
   | null
   | boolean
@@ -58,16 +60,6 @@ const floatRepr = (value: number): string => {
 const numberText = (value: number): string =>
   Number.isSafeInteger(value) && !Object.is(value, -0) ? String(value) : floatRepr(value)
 
-/** JavaScript's own order is that of UTF-16 units. */
-const byCodePoint = (a: string, b: string): number => {
-  const [left, right] = [[...a], [...b]]
-  for (let i = 0; i < Math.min(left.length, right.length); i++) {
-    const difference = left[i]!.codePointAt(0)! - right[i]!.codePointAt(0)!
-    if (difference !== 0) return difference
-  }
-  return left.length - right.length
-}
-
 const isArray: (value: PythonJson) => value is ReadonlyArray<PythonJson> = Array.isArray
 
 export const pythonJson = (value: PythonJson): string => {
@@ -76,6 +68,6 @@ export const pythonJson = (value: PythonJson): string => {
   if (typeof value === "number") return numberText(value)
   if (typeof value === "string") return quoted(value)
   if (isArray(value)) return `[${value.map(pythonJson).join(", ")}]`
-  const entries = Object.entries(value).sort(([a], [b]) => byCodePoint(a, b))
+  const entries = Object.entries(value).sort(([a], [b]) => compareCodePoints(a, b))
   return `{${entries.map(([key, item]) => `${quoted(key)}: ${pythonJson(item)}`).join(", ")}}`
 }

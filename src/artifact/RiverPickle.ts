@@ -8,23 +8,23 @@
  *
  * Source of the attributes: the River repository at tag 0.23.0, and the pickles that it writes itself.
  */
+import { modes } from "../domain/Mode.js"
 import type { FeatureKey } from "./FeatureKey.js"
 import { PickleDict, type PickleGlobal, PickleInstance, PickleList, PickleTuple, type PickleValue } from "./Pickle.js"
 import { writePickle } from "./PickleWriter.js"
 import { riverGlobals } from "./RiverGlobals.js"
-import {
-  type HalfSpaceTreesStep,
-  type MinMaxScalerStep,
-  type Model,
-  modes,
-  type PolynomialExtenderStep,
-  type RiverPipeline,
-  type RollingMeanStep,
-  type SparseRandomProjectorStep,
-  type StandardScalerStep,
-  type Step,
-  type ThresholdFilterStep,
-  type TransformerUnionStep
+import type {
+  HalfSpaceTreesStep,
+  MinMaxScalerStep,
+  Model,
+  PolynomialExtenderStep,
+  RiverPipeline,
+  RollingMeanStep,
+  SparseRandomProjectorStep,
+  StandardScalerStep,
+  Step,
+  ThresholdFilterStep,
+  TransformerUnionStep
 } from "./RiverPipeline.js"
 
 type Entries = ReadonlyArray<readonly [PickleValue, PickleValue]>

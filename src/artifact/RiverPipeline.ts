@@ -7,6 +7,7 @@
  * used to grow trees and to weigh features that a projector was not given, and the pipelines here do neither on live
  * data (see `SparseRandomProjectorStep`).
  */
+import type { Mode } from "../domain/Mode.js"
 import type { FeatureKey } from "./FeatureKey.js"
 
 /** Running mean and population variance per feature; scales x to (x − mean) / √variance, or to 0 without variance. */
@@ -136,9 +137,6 @@ export interface RiverPipeline {
   readonly steps: ReadonlyArray<Named<Step>>
   readonly detector: HalfSpaceTreesStep
 }
-
-export const modes = ["heating", "cooling", "water", "standby"] as const
-export type Mode = (typeof modes)[number]
 
 /** What `model.pkl` holds. */
 export type Model = Readonly<Record<Mode, RiverPipeline>>

@@ -10,7 +10,7 @@ const isError = (part: unknown): part is Error => part instanceof Error
  * One flat JSON object per line, as log collectors expect it: time, level, the words of the message, then the fields of
  * objects logged with it and the annotations. Redacted values stay so.
  */
-export const formatJson = Logger.make<unknown, string>(({ annotations, cause, date, logLevel, message }) => {
+const formatJson = Logger.make<unknown, string>(({ annotations, cause, date, logLevel, message }) => {
   const parts = Array.isArray(message) ? message : [message]
   const words = parts.filter((part) => !isFields(part)).map((part) => (isError(part) ? part.message : String(part)))
   const line: Record<string, unknown> = {

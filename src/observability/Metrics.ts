@@ -118,7 +118,7 @@ const processRegistry = (): Registry => {
   return processMetrics.registry
 }
 
-export const makeMetrics = () => {
+const makeMetrics = () => {
   const registry = new Registry()
   const counters = new Map<string, Counter>()
   const histograms = new Map<string, Histogram>()

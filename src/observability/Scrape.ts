@@ -2,6 +2,7 @@
 import { statfsSync } from "node:fs"
 import { FileSystem, Path } from "@effect/platform"
 import { Clock, Data, Duration, Effect, Either, Option, Schema } from "effect"
+import { loadLastTraining } from "../artifact/LastTraining.js"
 import { Registry } from "../artifact/Registry.js"
 import { Backlog } from "../store/Backlog.js"
 import { Store } from "../store/Store.js"
@@ -27,15 +28,6 @@ const activeWindow = Duration.days(30)
 const totalsEvery = Duration.seconds(30)
 
 const TrainingMetadata = Schema.parseJson(Schema.Struct({ model: Schema.String, created: Schema.String }))
-/** `training.json`: what the last run over all models came to. */
-const TrainingRun = Schema.parseJson(
-  Schema.Struct({
-    started: Schema.Number,
-    finished: Schema.NullOr(Schema.Number),
-    models: Schema.Array(Schema.Struct({ model: Schema.String, result: Schema.String }))
-  })
-)
-const trainingRunFile = "training.json"
 const metadataExtension = /_metadata\.json$/
 
 export const makeScrape = Effect.fn("Scrape.make")(function* (options: ScrapeOptions) {
@@ -101,11 +93,13 @@ export const makeScrape = Effect.fn("Scrape.make")(function* (options: ScrapeOpt
     return observed(metric.trainingFinished, Date.parse(created) / 1000, { model, result: "trained" })
   })
 
-  const lastRun = fs.readFileString(path.join(options.modelDir, trainingRunFile)).pipe(
-    Effect.flatMap(Schema.decode(TrainingRun)),
-    Effect.map(({ finished, models, started }) =>
-      models.map(({ model, result }) => observed(metric.trainingFinished, finished ?? started, { model, result }))
-    )
+  const lastRun = Effect.map(
+    loadLastTraining(options.modelDir),
+    Option.match({
+      onNone: () => [],
+      onSome: ({ finished, models, started }) =>
+        models.map(({ model, result }) => observed(metric.trainingFinished, finished ?? started, { model, result }))
+    })
   )
 
   const models = Effect.gen(function* () {
@@ -124,7 +118,7 @@ export const makeScrape = Effect.fn("Scrape.make")(function* (options: ScrapeOpt
         ]
       }),
       ...trainings,
-      ...(names.includes(trainingRunFile) ? yield* lastRun : [])
+      ...(yield* lastRun)
     ]
   })
 

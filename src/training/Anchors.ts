@@ -92,7 +92,7 @@ const anchor = (name: string, statistic: Statistic, sensors: ReadonlyArray<strin
   return { name, features: sensors, detectors }
 }
 
-export const mahalanobisName = "Mahalanobis distance"
+const mahalanobisName = "Mahalanobis distance"
 export const meanAbsoluteZName = "mean |z|"
 
 export const anchors = (sensors: ReadonlyArray<string>, homes: ModeRecordsByMode): ReadonlyArray<Candidate> => [

@@ -14,7 +14,7 @@ import type { InstallationRecords } from "./InstallationRecords.js"
 const absentShare = 0.5
 const unknownSensor = { min: -unknownFieldLimit, max: unknownFieldLimit, absent: [] }
 
-export const measured = (name: string, values: Float64Array): Float64Array => {
+const measured = (name: string, values: Float64Array): Float64Array => {
   const { absent, max, min }: Pick<Sensor, "min" | "max" | "absent"> = sensors.get(name) ?? unknownSensor
   const isMarker = (value: number) =>
     absent.includes(value) && (value <= min || value >= max || shareOf(value, values) > absentShare)

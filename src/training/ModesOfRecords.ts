@@ -2,7 +2,7 @@ import { modeOfStatus, modes, statusSensor } from "../domain/Mode.js"
 import type { InstallationRecords } from "./InstallationRecords.js"
 
 /** No mode: defrosting, or a record without its status. */
-export const noMode = -1
+const noMode = -1
 
 /** The mode of each record, as its position in `modes`. */
 export const modesOfRecords = ({ columns, timestampsMs }: InstallationRecords): Int8Array => {

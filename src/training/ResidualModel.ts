@@ -43,7 +43,7 @@ export interface ResidualModel {
 }
 
 /** A fresh home raises 1.5 to 6 times as many as the calibration homes; the promise is 0.5 for all modes together. */
-export const targetAlarmsPerWeek = 0.1
+const targetAlarmsPerWeek = 0.1
 /** Of the time in a mode: half of what the gate allows. */
 const targetShareInAlarm = 0.0005
 /** A home counts for no more than this, or one odd home would deafen the model for all the others. */

@@ -42,8 +42,8 @@ const fewestRecords = 100
 const fewestModeRecords = 1_000
 const fewestMedianRecords = 200
 const fewestDays = 2
-export const enoughHomes = 12
-export const enoughDays = 20
+const enoughHomes = 12
+const enoughDays = 20
 /** From the first record to the last, 20 days are a little less. */
 const daySlack = 1
 export const widening = 1.3

@@ -17,12 +17,6 @@ import { defaultWhitenedTreesOptions, fitWhitenedTrees, momentsOf, type Sample }
 /** A mode with fewer sampled rows than this ships a pipeline that never alarms. */
 const fewestRows = 1_000
 
-/** The rows of one mode with their times. */
-export interface ModeSample extends Sample {
-  readonly mode: Mode
-  readonly timestampsMs: Float64Array
-}
-
 export interface TrainedMode {
   /** Records that the fleet has in this mode. */
   readonly records: number
@@ -40,25 +34,18 @@ export interface Trained {
 }
 
 /** The features of every heat pump's share, one below the other. */
-const modeSample = (
-  danfo: Danfo,
-  { heatpumps }: FleetSample,
-  mode: Mode,
-  features: ReadonlyArray<string>
-): ModeSample => {
+const modeSample = (danfo: Danfo, { heatpumps }: FleetSample, mode: Mode, features: ReadonlyArray<string>): Sample => {
   const shares = heatpumps.map((heatpump) => heatpump[modes.indexOf(mode)]!)
   const rows = shares.reduce((sum, { timestampsMs }) => sum + timestampsMs.length, 0)
   const values = new Float64Array(rows * features.length)
   const homes = new Int32Array(rows)
-  const timestampsMs = new Float64Array(rows)
   let row = 0
   shares.forEach((share, home) => {
     values.set(featuresOfSample(danfo, share, features), row * features.length)
-    timestampsMs.set(share.timestampsMs, row)
     homes.fill(home, row, row + share.timestampsMs.length)
     row += share.timestampsMs.length
   })
-  return { mode, features, rows, values, homes, timestampsMs }
+  return { features, rows, values, homes }
 }
 
 const untrained = (sample: Sample): RiverPipeline => {
@@ -129,12 +116,4 @@ export const trainWhitened = Effect.fn("Trainer.trainWhitened")(function* (
     byMode: { heating: heating.trained, cooling: cooling.trained, water: water.trained, standby: standby.trained }
   }
   return result
-})
-
-export const train = Effect.fn("Trainer.train")(function* (
-  dataset: Dataset,
-  options: FleetOptions,
-  onProgress: OnProgress
-) {
-  return yield* trainWhitened(yield* readTrainable(dataset, options, onProgress), options.seed, onProgress)
 })

@@ -30,7 +30,7 @@ export interface HomeOptions {
   readonly sensors?: ReadonlyArray<string>
 }
 
-export const minuteMs = 60_000
+const minuteMs = 60_000
 export const dayMs = 86_400_000
 const warmUpMinutes = 2 * 1440
 /** A probe reaches this share of a step within a minute: 75 s of lag. */

@@ -37,7 +37,7 @@ const pair = (text: string, line: string): readonly [string, string] => {
 const number = (text: string, line: string): number =>
   /^-?\d+(\.\d+)?(e[+-]?\d+)?$/.test(text) ? Number(text) : fail(`not a float: ${text}`, line)
 
-export const parseLine = (line: string): Point => {
+const parseLine = (line: string): Point => {
   const sections = split(line, " ")
   if (sections.length !== 3) return fail(`${sections.length} sections`, line)
   const [series, fieldSet, timestamp] = sections

@@ -6,7 +6,7 @@ import { residualSensors } from "../../src/training/ResidualTraining.js"
 import { simulateHome } from "./fleet.js"
 import { soil } from "./fleetDirt.js"
 
-export const winterMs = Date.UTC(2026, 0, 5)
+const winterMs = Date.UTC(2026, 0, 5)
 export const sensors = residualSensors.filter((sensor) => sensor !== "temp_air_heat_exchanger")
 
 export const smallFleet = (options: {

@@ -46,6 +46,15 @@ describe("quantile", () => {
     assert.approximately(smallest.quantile(1) / 1e6, 1, 0.005)
     assert.approximately(largest.quantile(0) / 1e6, 1, 0.005)
   })
+
+  it("of magnitudes does not count what is no number, and is none of nothing", () => {
+    const [some, numbers] = [new MagnitudeHistogram(), new MagnitudeHistogram()]
+    assert.isNaN(numbers.quantile(0.5))
+    for (const magnitude of [1, Number.NaN, 2, Number.NaN, 3]) some.add(magnitude)
+    for (const magnitude of [1, 2, 3]) numbers.add(magnitude)
+    assert.strictEqual(some.quantile(0.5), numbers.quantile(0.5))
+    assert.strictEqual(some.meanSquare(10), numbers.meanSquare(10))
+  })
 })
 
 describe("rank metrics", () => {

@@ -7,14 +7,20 @@ import { Effect, Either } from "effect"
 import { writeModel } from "../../src/artifact/RiverPickle.js"
 import { neverAlarming } from "../../src/artifact/RiverPipeline.js"
 import { statusSensor } from "../../src/domain/Mode.js"
+import type { Dataset } from "../../src/training/Dataset.js"
 import { openFileDataset } from "../../src/training/FileDataset.js"
 import type { FleetOptions } from "../../src/training/FleetSample.js"
-import { train } from "../../src/training/Trainer.js"
+import type { OnProgress } from "../../src/training/Progress.js"
+import { readTrainable, trainWhitened } from "../../src/training/Trainer.js"
 import { dayMs, type SimulatedHome, simulateHome } from "../support/fleet.js"
 import { soil } from "../support/fleetDirt.js"
 import { disorder, exportLines } from "../support/fleetOutput.js"
 
 const startMs = Date.UTC(2025, 0, 10)
+const train = (dataset: Dataset, options: FleetOptions, onProgress: OnProgress) =>
+  Effect.flatMap(readTrainable(dataset, options, onProgress), (sample) =>
+    trainWhitened(sample, options.seed, onProgress)
+  )
 const options: FleetOptions = {
   model: "AERO SLM",
   range: { fromMs: 0, untilMs: startMs + 100 * dayMs },
