@@ -1,9 +1,9 @@
 /**
  * What is the model worth, beside what there was, on fleets that nobody looked at while it was developed?
  *
- * Three questions: 30 installations of 20 winter days (three fleets); both former configurations on the test homes of the
- * first fleet; and 90 days from October on, after which other homes go through the winter with that model.
- * Takes about a quarter of an hour.
+ * Three questions: 30 installations of 20 winter days (three fleets); both former configurations on the test homes of
+ * the first fleet; and 90 days from October on, after which other homes go through the winter with that model. Takes
+ * about a quarter of an hour.
  */
 import { Effect } from "effect"
 import { named, type RiverPipeline, type Step } from "../src/artifact/RiverPipeline.js"
@@ -113,7 +113,9 @@ const judgeFleet = async (fleet: number, homes: ReadonlyArray<HomeRecords>) => {
   }
 }
 
-/** A configuration that learns the pooled records as they come; only its last window counts, so a few thousand will do. */
+/**
+ * A configuration that learns the pooled records as they come; only its last window counts, so a few thousand will do.
+ */
 const formerConfiguration = (
   name: string,
   scaler: Step,

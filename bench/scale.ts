@@ -1,8 +1,9 @@
 /**
  * A fleet comes back after a day without a network: does one collector take it all, and is all of it in the database?
  *
- * Every home sends its 1,440 records of a day in three posts back to back, as the real client does, with its 30 seconds of
- * patience and without ever trying again. Homes come at random moments of a few minutes, whether or not the server keeps up.
+ * Every home sends its 1,440 records of a day in three posts back to back, as the real client does, with its 30 seconds
+ * of patience and without ever trying again. Homes come at random moments of a few minutes, whether or not the server
+ * keeps up.
  */
 import { mkdtempSync, rmSync, statSync } from "node:fs"
 import { Agent } from "node:http"

@@ -38,8 +38,8 @@ interface Ended {
 }
 
 /**
- * `telemetry train` in a process of its own: whatever becomes of it, memory included, the others are trained. Its errors
- * go where ours go, the last of them into the result too. Interrupted, it ends before this does.
+ * `telemetry train` in a process of its own: whatever becomes of it, memory included, the others are trained. Its
+ * errors go where ours go, the last of them into the result too. Interrupted, it ends before this does.
  */
 const trainInProcess = (args: ReadonlyArray<string>) =>
   Effect.async<Ended>((resume) => {

@@ -1,7 +1,7 @@
 import { FileSystem, Path } from "@effect/platform"
 import { Effect, Option } from "effect"
+import { readModelFile } from "../src/artifact/ModelFile.js"
 import type { Model } from "../src/artifact/RiverPipeline.js"
-import { readModel } from "../src/artifact/RiverReader.js"
 import { homesSuffix } from "../src/artifact/TrainedHomes.js"
 import { SettingInvalid } from "../src/Secrets.js"
 
@@ -36,8 +36,8 @@ export const readChampion = Effect.fn("trainFiles.readChampion")(function* (
   const unreadable = (reason: string) =>
     new SettingInvalid({ setting: "--champion", reason: `${file} cannot be compared with: ${reason}` })
   if (Option.isNone(asked) && !(yield* fs.exists(file))) return undefined
-  const bytes = yield* Effect.mapError(fs.readFile(file), ({ message }) => unreadable(message))
-  const model: Model | undefined = yield* readModel(Buffer.from(bytes)).pipe(
+  return yield* readModelFile(file).pipe(
+    Effect.map(({ model }): Model | undefined => model),
     Effect.mapError(({ message }) => unreadable(message)),
     Effect.catchAll((error) =>
       // What lies at --output by chance, a model of another program say, is no champion.
@@ -46,5 +46,4 @@ export const readChampion = Effect.fn("trainFiles.readChampion")(function* (
         : Effect.as(Effect.logWarning(`${file} will be replaced without a comparison: ${error.message}`), undefined)
     )
   )
-  return model
 })

@@ -5,8 +5,8 @@
  *
  * - `payload`: base64 of the Fernet token (itself base64url text) of the pickle.
  * - Both signatures are over the ASCII bytes of `payload + "." + pythonJson(metadata)`.
- * - `signature`: hexadecimal HMAC-SHA256, its key the 44 characters of the Fernet key as they stand. Every client has that
- *   key, so it tells damage and strangers' files, not which holder of the key made a file.
+ * - `signature`: hexadecimal HMAC-SHA256, its key the 44 characters of the Fernet key as they stand. Every client has
+ *   that key, so it tells damage and strangers' files, not which holder of the key made a file.
  * - `signature_ed25519`: base64, RFC 8032; only the operator can make it. Clients that do not know it ignore it.
  */
 import { createHash, createHmac, createPublicKey, type KeyObject, sign, timingSafeEqual, verify } from "node:crypto"
@@ -105,8 +105,8 @@ export interface OpenedModel {
 }
 
 /**
- * Opens what `sealModel` made. Of envelopes by others, one whose metadata hold a float without a fraction (`1.0`) is refused:
- * JavaScript does not tell it from an integer.
+ * Opens what `sealModel` made. Of envelopes by others, one whose metadata hold a float without a fraction (`1.0`) is
+ * refused: JavaScript does not tell it from an integer.
  * @param signedBy the Ed25519 key, public or private, without whose signature nothing is accepted
  */
 export const openModel = (

@@ -2,8 +2,8 @@
  * Fernet tokens: AES-128-CBC, then HMAC-SHA256 over everything before it, in base64url.
  * https://github.com/fernet/spec/blob/master/Spec.md
  *
- * `0x80 ‖ seconds, 64 bits big-endian ‖ IV, 16 bytes ‖ ciphertext ‖ HMAC, 32 bytes`; of the key's 32 bytes the first half
- * signs and the second encrypts. The age of a token is not looked at: a model does not expire.
+ * `0x80 ‖ seconds, 64 bits big-endian ‖ IV, 16 bytes ‖ ciphertext ‖ HMAC, 32 bytes`; of the key's 32 bytes the first
+ * half signs and the second encrypts. The age of a token is not looked at: a model does not expire.
  */
 import { createCipheriv, createDecipheriv, createHmac, timingSafeEqual } from "node:crypto"
 

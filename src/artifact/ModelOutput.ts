@@ -47,7 +47,9 @@ export const checkOutput = Effect.fn("ModelOutput.check")(function* (directory: 
   if (isDirectory) return yield* new OutputUnwritable({ file: target, reason: "it is a directory" })
 })
 
-/** Writes all files or none, in the order given. */
+/**
+ * Every file is written beside its target before the first is renamed, in the order given: a full disk changes nothing.
+ */
 export const writeOutput = Effect.fn("ModelOutput.write")(function* (
   directory: string,
   files: ReadonlyArray<OutputFile>

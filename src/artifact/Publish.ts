@@ -140,8 +140,8 @@ const findSame = Effect.fn("Publish.findSame")(function* (publication: Publicati
 })
 
 /**
- * Publishes a model that has passed its gate. Doing so again changes nothing, so that a publication that was cut off can be
- * repeated. Returns the version and whether it is new.
+ * Publishes a model that has passed its gate. Doing so again changes nothing, so that a publication that was cut off
+ * can be repeated. Returns the version and whether it is new.
  */
 export const publish = Effect.fn("Publish.publish")(function* (publication: Publication, options: PublishOptions) {
   const { directory, keep, keys } = options

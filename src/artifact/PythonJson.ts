@@ -1,11 +1,11 @@
 /**
- * JSON byte for byte as CPython's `json.dumps(value, sort_keys=True)` writes it: what clients sign and verify is that text,
- * made again from what they have parsed.
+ * JSON byte for byte as CPython's `json.dumps(value, sort_keys=True)` writes it: what clients sign and verify is that
+ * text, made again from what they have parsed.
  *
  * - Separators `", "` and `": "`, keys in order of their code points, everything but printable ASCII as `\uXXXX`
  *   (https://docs.python.org/3/library/json.html, `ensure_ascii`).
- * - Safe integers are Python's `int`; every other number is a `float` and written as `float.__repr__` does: the shortest
- *   digits that read back, an exponent below 1e-4 and from 1e16 on
+ * - Safe integers are Python's `int`; every other number is a `float` and written as `float.__repr__` does: the
+ *   shortest digits that read back, an exponent below 1e-4 and from 1e16 on
  *   (https://github.com/python/cpython/blob/v3.12.0/Python/pystrtod.c, `format_float_short`).
  *
  * Invariant: `json.dumps(json.loads(pythonJson(v)), sort_keys=True) === pythonJson(v)`.

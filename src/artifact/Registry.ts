@@ -5,8 +5,8 @@
  *     versions/AERO_SLM.enc/20261125T031502417Z-1f0c9a4be2d7/{model.enc, manifest.json, homes.json}
  *
  * Invariants:
- * - A version is complete before it has its name, and never changes after: written in a directory that begins with a point,
- *   synced, renamed.
+ * - A version is complete before it has its name, and never changes after: written in a directory that begins with a
+ *   point, synced, renamed.
  * - The link is the only thing that changes, by a rename: whoever follows it finds the whole previous or the whole new
  *   version, whenever the publishing program or the machine ends.
  * - A version's directory is named after what a model may be called plus `.enc`, so that no name leads anywhere else.

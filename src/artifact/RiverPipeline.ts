@@ -56,7 +56,9 @@ export interface RollingMeanStep {
   readonly kind: "RollingMean"
   readonly on: FeatureKey
   readonly windowSize: number
-  /** What it has seen, oldest first; undefined before the first record. The mean is kept because it is a running one. */
+  /**
+   * What it has seen, oldest first; undefined before the first record. The mean is kept because it is a running one.
+   */
   readonly seen?: { readonly mean: number; readonly window: ReadonlyArray<number> }
 }
 

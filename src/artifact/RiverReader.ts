@@ -204,7 +204,20 @@ const pipelineOf = (view: PickleView): RiverPipeline => {
   const last = named.pop()
   if (last === undefined) return view.refuse("has no steps")
   const steps = named.map(([name, step]): Named<Step> => ({ name, ...stepOf(step) }))
-  return { steps, detector: halfSpaceTrees(last[1]) }
+  const detector = halfSpaceTrees(last[1])
+  if (needsEveryProduct(steps, detector)) return view.refuse("has products of which no later step says which it reads")
+  return { steps, detector }
+}
+
+/** Of a few thousand features nobody could hold all products; a projection, or trees that have grown, name theirs. */
+const needsEveryProduct = (steps: ReadonlyArray<Step>, { trees }: HalfSpaceTreesStep): boolean => {
+  let isNamed = trees.length > 0
+  for (const { kind } of steps.toReversed()) {
+    if (kind === "PolynomialExtender" && !isNamed) return true
+    if (kind === "PolynomialExtender") isNamed = false
+    if (kind === "SparseRandomProjector" || kind === "TransformerUnion") isNamed = true
+  }
+  return false
 }
 
 const modelOf = (root: PickleView): Model => {

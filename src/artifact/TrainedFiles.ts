@@ -1,9 +1,9 @@
-/** A trained model as it lies on a disk, with what belongs to it: `model.pkl`, `model_metadata.json`, `metrics.json`. */
+/** A trained model on a disk, with what belongs to it: `model.pkl`, `model_metadata.json`, `metrics.json`. */
 import { createHash } from "node:crypto"
 import { FileSystem, Path } from "@effect/platform"
-import { Data, Effect, Either, Option, Schema } from "effect"
+import { Data, Effect, Option, Schema } from "effect"
 import type { GateVerdict } from "./Gate.js"
-import { readModel } from "./RiverReader.js"
+import { readModelFile } from "./ModelFile.js"
 import { homesSuffix, TrainedHomes } from "./TrainedHomes.js"
 
 /** Not a file that can be published. */
@@ -41,9 +41,12 @@ export const readTrainedFiles = Effect.fn("TrainedFiles.read")(function* (file: 
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const unreadable = (reason: string) => new TrainedFilesUnreadable({ file, reason })
-  const pickle = yield* Effect.mapError(fs.readFile(file), ({ message }) => unreadable(message))
-  yield* Either.mapLeft(readModel(Buffer.from(pickle)), ({ message }) =>
-    unreadable(`it is not a model that the ml-service would use: ${message}`)
+  const { pickle } = yield* Effect.mapError(readModelFile(file), ({ _tag, message }) =>
+    unreadable(
+      _tag === "PickleError" || _tag === "UnreadableModel"
+        ? `it is not a model that the ml-service would use: ${message}`
+        : message
+    )
   )
   const beside = Effect.fnUntraced(function* (...names: ReadonlyArray<string>) {
     for (const name of names) {

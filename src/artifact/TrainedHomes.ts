@@ -1,9 +1,9 @@
 /**
  * Which homes a model was trained with, so that an erasure can say which models it concerns.
  *
- * A file of its own beside the model, readable for its owner alone, and never part of what is downloaded: the SHA-256 of the
- * pickle, a salt made for this model, and the HMAC-SHA256 of each installation id with it. Ids have 122 random bits, so they
- * cannot be guessed from it; who has an id can ask for it.
+ * A file of its own beside the model, readable for its owner alone, and never part of what is downloaded: the SHA-256
+ * of the pickle, a salt made for this model, and the HMAC-SHA256 of each installation id with it. Ids have 122 random
+ * bits, so they cannot be guessed from it; who has an id can ask for it.
  */
 import { createHash, createHmac, randomBytes } from "node:crypto"
 import { FileSystem, Path } from "@effect/platform"

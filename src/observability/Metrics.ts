@@ -2,7 +2,8 @@
  * Everything that `GET /metrics` shows, in one table: names, meaning, labels.
  *
  * Invariants:
- * - No label holds anything that a client chose, an installation id least of all: every set of values is bounded by the code.
+ * - No label holds anything that a client chose, an installation id least of all: every set of values is bounded by the
+ *   code.
  * - Counting is per batch or request, never per sample.
  *
  * Names follow https://prometheus.io/docs/practices/naming/. Those of the process and its event loop (`process_…`,

@@ -2,8 +2,8 @@
  * Traces by OTLP over HTTP, off unless an endpoint is set.
  *
  * Invariants:
- * - What leaves the process is what `Span` and `exportedAttributes` below name, and nothing else: no address, token, query,
- *   body, installation id or error message, whatever a library or a later change of the code notes on a span.
+ * - What leaves the process is what `Span` and `exportedAttributes` below name, and nothing else: no address, token,
+ *   query, body, installation id or error message, whatever a library or a later change of the code notes on a span.
  * - Nothing waits for the export: spans are dropped while their receiver is down, slow or full.
  * - A trace that somebody else has begun (`traceparent`) is not continued, because everybody may send that header.
  */

@@ -1,6 +1,6 @@
 /**
- * Training data from the embedded store's file, also while a server writes to it: a second connection that only reads, one
- * short query at a time. What arrives after it was opened is not seen.
+ * Training data from the embedded store's file, also while a server writes to it: a second connection that only reads,
+ * one short query at a time. What arrives after it was opened is not seen.
  */
 import { gunzipSync } from "node:zlib"
 import { Effect, Schema } from "effect"

@@ -3,7 +3,8 @@
  * of them; over all modes, what a household would notice.
  *
  * Intervals are 90 % and come from resampling heat pumps, not records: records of one heat pump are alike, and another
- * fleet means others. Weeks are heat pumps' too: a home with two of them counts twice. A mode with fewer than 2,000 clean records in the test homes is not evaluated.
+ * fleet means others. Weeks are heat pumps' too: a home with two of them counts twice. A mode with fewer than 2,000
+ * clean records in the test homes is not evaluated.
  */
 import { type Mode, modes } from "../domain/Mode.js"
 import { type FaultKind, faultKinds, type Severity, severities } from "./Faults.js"

@@ -1,9 +1,9 @@
 /**
  * Ten faults of heat pumps, put into clean records so that a detector can be judged without a labelled data set.
  *
- * A fault changes the raw fields of one episode, before features are derived from them, and leaves everything else as it
- * was: the building does not react to it. That flatters slow faults a little, since a real home would follow. Severity
- * scales the effect; 1 is the size that the sources report for a fault worth a technician's visit.
+ * A fault changes the raw fields of one episode, before features are derived from them, and leaves everything else as
+ * it was: the building does not react to it. That flatters slow faults a little, since a real home would follow.
+ * Severity scales the effect; 1 is the size that the sources report for a fault worth a technician's visit.
  *
  * Sources: W. V. Payne, P. A. Domanski, D. A. Yoon, "A study of the effects of single and simultaneous faults on a heat
  * pump's performance", NIST TN 1648 (2009), for undercharge, blockage and frost; the fault detection data sets of LBNL

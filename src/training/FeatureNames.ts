@@ -5,8 +5,8 @@
  * 2. `hour_of_day`, `day_of_week`, `is_weekend`: see `TimeFeature`.
  * 3. `<name>_delta`: the change since the last measurement of that name; missing before the first.
  * 4. `temp_spread`: flow - return, each the first of two sensors that is neither missing nor 0.
- * 5. `cop_instant`: thermal / electric power above 0.2 kW, else 0. What the service makes of one power without the other is
- *    not laid down: here a ratio that lacks a part is missing. Only the baselines read it.
+ * 5. `cop_instant`: thermal / electric power above 0.2 kW, else 0. What the service makes of one power without the
+ *    other is not laid down: here a ratio that lacks a part is missing. Only the baselines read it.
  *
  * `ServiceLoop` follows them poll by poll, `Features` with danfo for samples.
  */
@@ -37,7 +37,9 @@ export const scoredSensors: ReadonlySet<string> = new Set(
   )
 )
 
-/** A counter of kWh grows for ever: soon it is further from its mean than any fault would bring it. Its growth is not. */
+/**
+ * A counter of kWh grows for ever: soon it is further from its mean than any fault would bring it. Its growth is not.
+ */
 const isCounter = (name: string) => sensors.get(name)?.unit === "kWh"
 
 /** The features of a fleet that has these sensors, in the service's order of derivation. */

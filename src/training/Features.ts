@@ -1,8 +1,8 @@
 /**
  * Samples → features, with danfo: one frame per heat pump and mode, of a few thousand rows.
  *
- * Only arithmetic between Series is used, which danfo does in doubles; that between frames and its scalers go through 32-bit
- * tensors, for which no backend is installed. The rules are those of `FeatureNames`.
+ * Only arithmetic between Series is used, which danfo does in doubles; that between frames and its scalers go through
+ * 32-bit tensors, for which no backend is installed. The rules are those of `FeatureNames`.
  */
 import type { DataFrame, Series } from "danfojs-node"
 import { Effect } from "effect"

@@ -1,9 +1,9 @@
 /**
  * Training data from a file in VictoriaMetrics' JSON-line format, plain or gzip, as `/api/v1/export` gives it.
  *
- * The series of an installation may be anywhere in it. So it is read once to learn where each line lies and whose it is,
- * and then installation by installation; memory holds the index and one installation. A compressed file is unpacked into a
- * temporary one meanwhile, which goes with the scope.
+ * The series of an installation may be anywhere in it. So it is read once to learn where each line lies and whose it
+ * is, and then installation by installation; memory holds the index and one installation. A compressed file is unpacked
+ * into a temporary one meanwhile, which goes with the scope.
  */
 import { type FileHandle, open } from "node:fs/promises"
 import { FileSystem } from "@effect/platform"

@@ -10,7 +10,7 @@ import { measurementsOf } from "./Measurements.js"
 import { type ModeRecords, modeRecords, thinned } from "./ModeRecords.js"
 import type { ModeRecordsByMode } from "./ResidualTraining.js"
 
-/** Of one mode, over all homes: 0.3 GB with ten sensors. */
+/** Of one mode, over all heat pumps: 0.3 GB with ten sensors. */
 const mostRecords = 4_000_000
 
 /** `checksRange`: false only to show what becomes of a model without any check of its data. */
@@ -41,10 +41,12 @@ export const readFitHomes = Effect.fn("FitHomes.read")(function* (
   onHome: (done: number) => Effect.Effect<void>
 ) {
   const wanted = new Set([...sensors, statusSensor])
-  const most = Math.floor(mostRecords / Math.max(1, installationIds.length))
   const homes: Array<Readonly<Record<Mode, ModeRecords>>> = []
   for (const [i, installationId] of installationIds.entries()) {
-    for (const heatpump of yield* dataset.load(installationId, options.model, options.range, wanted)) {
+    const heatpumps = yield* dataset.load(installationId, options.model, options.range, wanted)
+    // Its share of what may be kept: every installation weighs the same, and its heat pumps share that.
+    const most = Math.floor(mostRecords / installationIds.length / Math.max(1, heatpumps.length))
+    for (const heatpump of heatpumps) {
       if (heatpump.timestampsMs.length === 0) continue
       const { cooling, heating, standby, water } = recordsByMode(heatpump, sensors)
       homes.push({

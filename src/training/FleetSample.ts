@@ -1,6 +1,6 @@
 /**
- * Reads a fleet once, home by home, and keeps of it what a fit needs: a stratified sample, the coverage of sensors, counts
- * and a fingerprint. Memory: one installation, and the sample.
+ * Reads a fleet once, home by home, and keeps of it what a fit needs: a stratified sample, the coverage of sensors,
+ * counts and a fingerprint. Memory: one installation, and the sample.
  */
 import { createHash } from "node:crypto"
 import { Data, Effect } from "effect"

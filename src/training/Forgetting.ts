@@ -1,9 +1,9 @@
 /**
  * Whether a model still tells faults from normal operation after it has learned a home's normal operation for long.
  *
- * The detectors learn each home's clean records over and over until twice their window is full, at most three times over,
- * and are tried once more. A window that no home will ever complete (`endlessWindow`) is passed over once: only the
- * home's own scaler goes on learning, and that is what the figure shows.
+ * The detectors learn each home's clean records over and over until twice their window is full, at most three times
+ * over, and are tried once more. A window that no home will ever complete (`endlessWindow`) is passed over once: only
+ * the home's own scaler goes on learning, and that is what the figure shows.
  */
 import { endlessWindow, type Model } from "../artifact/RiverPipeline.js"
 import { modes } from "../domain/Mode.js"

@@ -2,9 +2,9 @@
  * What a home makes of the residuals: the running scaler and the rolling mean of the residual pipeline, replayed over a
  * home's records as the ml-service will, so that weights and threshold are calibrated on what it will really see.
  *
- * Each record is scored and learned as often as the service sees it (`ServiceLoop`). A score uses the state before the record; learning updates
- * River's StandardScaler first (n, mean, population variance), then scales with the new state, and the window takes that,
- * unless one of the values is beyond its `limit`.
+ * Each record is scored and learned as often as the service sees it (`ServiceLoop`). A score uses the state before the
+ * record; learning updates River's StandardScaler first (n, mean, population variance), then scales with the new state,
+ * and the window takes that, unless one of the values is beyond its `limit`.
  * G = [y, r]: y the residual scaled for this home, r its mean over the window; 2 d columns.
  *
  * Cost: about 20 d operations per sighting, no allocation.

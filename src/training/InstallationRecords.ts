@@ -11,5 +11,7 @@ export interface InstallationRecords {
   readonly columns: ReadonlyMap<string, Float64Array>
 }
 
-/** A record made less than this after another says nothing new: loggers write every 60 s, in their live view every 1 s. */
+/**
+ * A record made less than this after another says nothing new: loggers write every 60 s, in their live view every 1 s.
+ */
 export const slotMs = 10_000

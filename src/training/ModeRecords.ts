@@ -1,23 +1,23 @@
-/** The records of one home in one operating mode that a linear model can be fitted to. */
+/** The records of one heat pump in one operating mode that a linear model can be fitted to. */
 import { type Mode, modeOfStatus, statusSensor } from "../domain/Mode.js"
 import type { HomeRecords } from "./HomeRecords.js"
 
 export interface ModeRecords {
   readonly installationId: string
-  /** Of the whole home, whatever the mode: what alarms are counted per. */
+  /** From its first record to its last, whatever the mode: what alarms are counted per. */
   readonly spanDays: number
   readonly timestampsMs: Float64Array
   /** A row per record, complete: every value a finite one within its physical range. */
   readonly values: Float64Array
 }
 
-/** Inclusive. Wider than anything a heat pump does, narrower than what the registry lets in. */
+/** Both ends belong to it. Wider than anything a heat pump does, narrower than what the registry lets in. */
 export interface PhysicalRange {
   readonly low: number
   readonly high: number
 }
 
-/** Of a sensor that a residual model may use. */
+/** Of a sensor that a residual model may use: kW of the two powers, °C of everything else. */
 export const physicalRange = (sensor: string): PhysicalRange => {
   if (sensor === "power_current") return { low: -0.5, high: 40 }
   if (sensor === "power_thermal") return { low: -30, high: 60 }
@@ -25,8 +25,8 @@ export const physicalRange = (sensor: string): PhysicalRange => {
 }
 
 /**
- * The complete records of a mode; `home` holds measurements (`Measurements`). `checksRange` false keeps what no heat pump can show, for tests that prove what the
- * check is worth.
+ * The complete records of a mode. `home` holds measurements (`Measurements`); `checksRange` false keeps what no heat
+ * pump can show, for tests that prove what the check is worth.
  */
 export const modeRecords = (
   home: HomeRecords,

@@ -2,11 +2,13 @@
  * Joins samples that arrive series by series, in pieces and in any order, into records by their exact timestamp.
  *
  * Invariants:
- * - The result depends on the set of samples alone, not on their order: of several samples of one sensor at one time the
- *   largest stays, and of the records within one slot of `slotMs` the first.
- * - `#timestamps` is ascending and distinct, and every column has its length. What has no place in it yet waits in `#late`.
+ * - The result depends on the set of samples alone, not on their order: of several samples of one sensor at one time
+ *   the largest stays, and of the records within one slot of `slotMs` the first.
+ * - `#timestamps` is ascending and distinct, and every column has its length. What has no place in it yet waits in
+ *   `#late`.
  *
- * Cost: a merge per piece. The columns are laid out anew each time that a quarter of them waits: O(samples · log) in all.
+ * Cost: a merge per piece. The columns are laid out anew each time that a quarter of them waits: O(samples · log) in
+ * all.
  */
 import type { DatasetRange } from "./Dataset.js"
 import { slotMs } from "./InstallationRecords.js"

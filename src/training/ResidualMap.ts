@@ -2,8 +2,8 @@
  * The linear part of the residual model: what each sensor shows beyond what the other sensors, and seven products of
  * them, say it should show.
  *
- * Shapes: d sensors, p products, e = d + p columns. x is a record (d), z = (x − mean) / deviation, e = [z, products of z],
- * u = e · W the residuals (d) in units of their deviation within a home.
+ * Shapes: d sensors, p products, e = d + p columns. x is a record (d), z = (x − mean) / deviation, e = [z, products of
+ * z], u = e · W the residuals (d) in units of their deviation within a home.
  *
  * The covariance is that within homes: differences between homes are none of a fault's business, and the scaler behind
  * this map learns them. Records are trimmed once: the 1 % of each home that lie farthest from its median.
@@ -44,8 +44,10 @@ const productNames: ReadonlyArray<readonly [string, string]> = [
 const ridge = 0.003
 const trimRidge = 1e-4
 const trimmedShare = 0.01
-/** What loggers resolve, K and kW. A residual is not taken to be finer than half of that, a sensor that stands still in a
- * mode not to move by less: or rounding would look like a fault. */
+/**
+ * What loggers resolve, K and kW. A residual is not taken to be finer than half of that, a sensor that stands still in a
+ * mode not to move by less: or rounding would look like a fault.
+ */
 const resolution = (sensor: string): number => (sensor.startsWith("power_") ? 0.02 : 0.1)
 /** Values of a fleet's sensor of which the median is taken. */
 const medianSample = 100_000

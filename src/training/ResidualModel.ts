@@ -6,19 +6,20 @@
  * within minutes. Not good at: faults that are there from the first day, or last for days (the home's scaler comes to
  * take them as normal); a season that the training data do not hold; homes without one of its sensors.
  *
- * u = residuals (`ResidualMap`); G = [y, r] of a home (`HomeReplay`); S = mean over G's columns of (G_c / g_c)², g_c the
- * column's robust scale. An alarm is three sightings in a row with S ≥ θ; θ is the smallest with at most
- * `targetAlarmsPerWeek` alarms per installation-week, and 0.05 % of the time in alarm, on homes that were not fitted (four folds by home; by time when
- * there is one home only), no home counting for more than three, plus a margin.
+ * u = residuals (`ResidualMap`); G = [y, r] of a home (`HomeReplay`); S = mean over G's columns of (G_c / g_c)², g_c
+ * the column's robust scale. An alarm is three sightings in a row with S ≥ θ; θ is the smallest with at most
+ * `targetAlarmsPerWeek` alarms per installation-week, and 0.05 % of the time in alarm, on homes that were not fitted
+ * (four folds by home; by time when there is one home only), no home counting for more than three, plus a margin.
  *
  * A single record far beyond the usual, a glitch within the physical range, does not enter the rolling mean: it would
- * raise S for half an hour. The limit is 6 g of the residual now, where S alone is about to alarm anyway, so a fault that
- * lasts loses nothing. Worth 8 to 20 % of the faults caught at the same rate of false alarms in a simulated fleet.
+ * raise S for half an hour. The limit is 6 g of the residual now, where S alone is about to alarm anyway, so a fault
+ * that lasts loses nothing. Worth 8 to 20 % of the faults caught at the same rate of false alarms in a simulated fleet.
  *
  * The prior of the home's scaler has the *total* variance of the fleet, between homes and within: it is what keeps the
  * first days of a new home quiet.
  *
- * Input: records once a minute, one home at a time at equal weight. Cost: about 5 s per million records, folds included.
+ * Input: records once a minute, one home at a time at equal weight. Cost: about 5 s per million records, folds
+ * included.
  */
 import type { Mode } from "../domain/Mode.js"
 import { type HomePrior, HomeReplay } from "./HomeReplay.js"
@@ -50,8 +51,8 @@ const targetShareInAlarm = 0.0005
 const mostAlarmsPerHome = 3
 const mostShareInAlarmPerHome = 0.003
 /**
- * For what the cap leaves out, and for what homes that were not fitted raise beyond those that were. Hot water runs for an
- * hour and a half a day: its threshold rests on a tenth of the records.
+ * For what the cap leaves out, and for what homes that were not fitted raise beyond those that were. Hot water runs for
+ * an hour and a half a day: its threshold rests on a tenth of the records.
  */
 const safetyFactor: Readonly<Record<Mode, number>> = { heating: 1.2, cooling: 1.2, water: 1.5, standby: 1.2 }
 const folds = 4
@@ -72,7 +73,10 @@ const sightingsOfRecords = (homes: ReadonlyArray<ModeRecords>): number => {
 /** Rows of which the prior is taken. */
 const priorSample = 100_000
 const windowLimitFactor = 6
-/** Of a column of G. A sensor that stands still in a mode, heat in standby, has hardly any, and must not get all the say. */
+/**
+ * Of a column of G. A sensor that stands still in a mode, heat in standby, has hardly any, and must not get all the
+ * say.
+ */
 const smallestScale = 0.25
 
 const priorOf = (mode: Mode, d: number, residuals: ReadonlyArray<Float64Array>): HomePrior => {

@@ -5,7 +5,7 @@
  * |-----------------|--------------------------|---------------------------------------------------------------------|
  * | Guard           | ThresholdFilter          | a record with a value out of range is scored, but not learned       |
  * | StandardScaler  | StandardScaler           | z; its counts are so large that it never moves                      |
- * | Select          | SparseRandomProjector    | sensors to numbers; a missing one becomes 0, the fleet's mean        |
+ * | Select          | SparseRandomProjector    | sensors to numbers; a missing one becomes 0, the fleet's mean       |
  * | Products        | PolynomialExtender       | all products, of which the next step reads seven                    |
  * | Residuals       | SparseRandomProjector    | u                                                                   |
  * | Home            | StandardScaler           | y; begins with the fleet's prior and learns the home                |
@@ -13,13 +13,13 @@
  * | Window          | TransformerUnion         | y beside its rolling means: G                                       |
  * | Mix             | SparseRandomProjector    | G_c / (g_c √(2 d))                                                  |
  * | Square, Sum     | PolynomialExtender, SparseRandomProjector | S                                                  |
- * | (detector)      | HalfSpaceTrees           | one tree as a table from S to a score; 0.7 exactly at the threshold |
+ * | (detector)      | HalfSpaceTrees           | one tree as a table from S to a score; above 0.7 from the threshold |
  *
- * The guard stands in front: a single 1e31 would move even a mean of a billion records, and with its variance silence the
- * sensor for ever.
+ * The guard stands in front: a single 1e31 would move even a mean of a billion records, and with its variance silence
+ * the sensor for ever.
  *
- * The table has 128 leaves with edges θ · 24^((i − 64) / 64). A leaf's score is x / (x + 3/7 θ) at the geometric mean x of
- * its edges, so that score > 0.7 ⇔ S ≥ θ. Its window is never completed, so live data never overwrite it.
+ * The table has 128 leaves with edges θ · 24^((i − 64) / 64). A leaf's score is x / (x + 3/7 θ) at the geometric mean x
+ * of its edges, so that score > 0.7 ⇔ S ≥ θ. Its window is never completed, so live data never overwrite it.
  */
 import { compareFeatureKeys, type FeatureKey } from "../artifact/FeatureKey.js"
 import {
@@ -98,7 +98,8 @@ const scoreTable = (threshold: number): HalfSpaceTree => {
     if (to - from === 1) {
       const x = from === 0 ? edge(1) / 2 : Math.sqrt(edge(from) * edge(to))
       const score = x / (x + (3 / 7) * threshold)
-      // River: score = 1 − Σ mass · 2^depth / (window · (2^(height + 1) − 1)); the branches add branchMass · (2^height − 1).
+      // River: score = 1 − Σ mass · 2^depth / (window · (2^(height + 1) − 1)), of which the branches are
+      // branchMass · (2^height − 1).
       const mass = ((1 - score) * endlessWindow * weights - branchMass * (leaves - 1)) / leaves
       rMass[node] = Math.max(0, Math.round(mass))
       return

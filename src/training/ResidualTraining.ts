@@ -1,15 +1,15 @@
 /**
  * Residual models of all modes, and what is said and done where the data fall short of what the design needs:
  *
- * | shortcoming                                  | behaviour                                                           |
- * |----------------------------------------------|---------------------------------------------------------------------|
- * | a sensor that fewer than 90 % of homes have  | left out of the model; named                                        |
- * | a home without one of the model's sensors    | not fitted; its number is given, and that the model is not for it   |
- * | fewer than four usable sensors               | nothing is trained                                                  |
- * | a mode with too few records, in all or in    | a pipeline that never alarms: what is normal for a home could       |
- * | most homes, or 2 days                        | neither be fitted nor be learned by the home's scaler               |
- * | fewer than 12 homes, or 20 days              | threshold × 1.3; warning                                            |
- * | weather colder than any in the data          | warning with the coldest weather seen: its first spell may alarm    |
+ * | shortcoming                                  | behaviour                                                          |
+ * |----------------------------------------------|--------------------------------------------------------------------|
+ * | a sensor that fewer than 90 % of homes have  | left out of the model; named                                       |
+ * | a home without one of the model's sensors    | not fitted; its number is given, and that the model is not for it  |
+ * | fewer than four usable sensors               | nothing is trained                                                 |
+ * | a mode with too few records, in all or in    | a pipeline that never alarms: what is normal for a home could      |
+ * | most homes, or 2 days                        | neither be fitted nor be learned by the home's scaler              |
+ * | fewer than 12 homes, or 20 days              | threshold × 1.3; warning                                           |
+ * | weather colder than any in the data          | warning with the coldest weather seen: its first spell may alarm   |
  */
 import { type Model, neverAlarming, type RiverPipeline } from "../artifact/RiverPipeline.js"
 import { type Mode, modes } from "../domain/Mode.js"

@@ -1,9 +1,9 @@
 /**
  * A stratified sample of one heat pump's measurements: per mode at most `share` records, spread over its whole time.
  *
- * The records of a mode, in order of time, are cut into `share` strata of equal size, and of each one record is drawn. The
- * draw depends on the seed and the heat pump, on nothing else: no other installation, no order of arrival.
- * What a record changed against the one before it is kept beside it, since its neighbours are not in the sample.
+ * The records of a mode, in order of time, are cut into `share` strata of equal size, and of each one record is drawn.
+ * The draw depends on the seed and the heat pump, on nothing else: no other installation, no order of arrival. What a
+ * record changed against the one before it is kept beside it, since its neighbours are not in the sample.
  */
 import { modes, statusSensor } from "../domain/Mode.js"
 import type { InstallationRecords } from "./InstallationRecords.js"

@@ -80,8 +80,8 @@ export const fieldsOf = (features: ReadonlyArray<string>): ReadonlyArray<string>
 }
 
 /**
- * The polls of a home, or of one episode of it. `first` is a poll's time to keep in step with an earlier run; by default
- * polling begins with the records.
+ * The polls of a home, or of one episode of it. `first` is a poll's time to keep in step with an earlier run; by
+ * default polling begins with the records.
  */
 export const sightingsOf = (home: HomeRecords, features: ReadonlyArray<string>, first?: number): Sightings => {
   const { timestampsMs } = home

@@ -1,8 +1,8 @@
 /**
  * Which homes a model may see: by installation, never by record, because records of one home are alike.
  *
- * Homes are sorted by a seeded hash of their id and cut at 80 %, so neither the order in which data arrived nor the names
- * decide. Below five homes there is nothing to cut: each is tested once with a model of the others.
+ * Homes are sorted by a seeded hash of their id and cut at 80 %, so neither the order in which data arrived nor the
+ * names decide. Below five homes there is nothing to cut: each is tested once with a model of the others.
  */
 import { createHash } from "node:crypto"
 
@@ -21,7 +21,10 @@ export const seededOrder = (names: ReadonlyArray<string>, seed: number): Readonl
     .sort((a, b) => (a.hash < b.hash ? -1 : 1))
     .map(({ name }) => name)
 
-/** One split, or as many as there are homes when there are fewer than five; none for one home, which only time can split. */
+/**
+ * One split, or as many as there are homes when there are fewer than five; none for one home, which only time can
+ * split.
+ */
 export const splitByInstallation = (installationIds: ReadonlyArray<string>, seed: number): ReadonlyArray<Split> => {
   const order = seededOrder(installationIds, seed)
   if (order.length < 2) return []

@@ -74,22 +74,50 @@ const project = (input: Vector, { nComponents, weights }: SparseRandomProjectorS
   return { keys, out, learn: learnsNothing, transform, save: savesNothing }
 }
 
-/** Every feature alone, then every pair with squares, in River's order; `right` is −1 for a feature alone. */
-const productsOf = (keys: ReadonlyArray<FeatureKey>) => [
+interface Product {
+  readonly key: string
+  readonly left: number
+  /** −1 for a feature alone. */
+  readonly right: number
+}
+
+/** Every feature alone, then every pair with squares, in River's order. */
+const everyProduct = (keys: ReadonlyArray<FeatureKey>): ReadonlyArray<Product> => [
   ...keys.map((key, left): Product => ({ key: String(key), left, right: -1 })),
   ...keys.flatMap((a, left) =>
     keys.slice(left).map((b, i): Product => ({ key: productKey(a, b), left, right: left + i }))
   )
 ]
 
-interface Product {
-  readonly key: string
-  readonly left: number
-  readonly right: number
+/**
+ * Those of them that are needed, found by their names: a file may have so many features that nobody could hold all
+ * pairs.
+ */
+const neededProducts = (keys: ReadonlyArray<FeatureKey>, needed: ReadonlySet<FeatureKey>): ReadonlyArray<Product> => {
+  const positions = new Map<string, Array<number>>()
+  for (const [i, key] of keys.entries()) positions.set(String(key), [...(positions.get(String(key)) ?? []), i])
+  // One product may be found at several stars of its name.
+  const products = new Map<string, Product>()
+  const add = (product: Product) => products.set(`${product.left} ${product.right}`, product)
+  for (const key of needed) {
+    if (typeof key === "number") continue
+    for (const left of positions.get(key) ?? []) add({ key, left, right: -1 })
+    for (let star = key.indexOf("*"); star >= 0; star = key.indexOf("*", star + 1)) {
+      const [first, second] = [key.slice(0, star), key.slice(star + 1)]
+      for (const a of positions.get(first) ?? []) {
+        for (const b of positions.get(second) ?? []) {
+          const [left, right] = a < b ? [a, b] : [b, a]
+          if (productKey(keys[left]!, keys[right]!) === key) add({ key, left, right })
+        }
+      }
+    }
+  }
+  const isPair = ({ right }: Product) => (right < 0 ? 0 : 1)
+  return [...products.values()].sort((p, q) => isPair(p) - isPair(q) || p.left - q.left || p.right - q.right)
 }
 
 const multiply = (input: Vector, needed: ReadonlySet<FeatureKey> | undefined): Stage => {
-  const products = productsOf(input.keys).filter(({ key }) => needed === undefined || needed.has(key))
+  const products = needed === undefined ? everyProduct(input.keys) : neededProducts(input.keys, needed)
   const { keys, out } = vector(products.map(({ key }) => key))
   const left = Int32Array.from(products, (product) => product.left)
   const right = Int32Array.from(products, (product) => product.right)

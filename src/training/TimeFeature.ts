@@ -1,4 +1,6 @@
-/** The features of the time alone: `hour_of_day` (0 to 23), `day_of_week` (Monday 0) and `is_weekend` (0 or 1), in UTC. */
+/**
+ * The features of the time alone: `hour_of_day` (0 to 23), `day_of_week` (Monday 0) and `is_weekend` (0 or 1), in UTC.
+ */
 import type { timeFeatures } from "./FeatureNames.js"
 
 const hourMs = 3_600_000

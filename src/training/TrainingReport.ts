@@ -1,4 +1,6 @@
-/** What a training, or the judgement of a champion, says of itself: to machines, to people, and to a pipeline's summary. */
+/**
+ * What a training, or the judgement of a champion, says of itself: to machines, to people, and to a pipeline's summary.
+ */
 import { createHash } from "node:crypto"
 import { riverVersion } from "../artifact/riverVersion.js"
 import { modes } from "../domain/Mode.js"

@@ -1,9 +1,9 @@
 /**
  * Detectors on trial: what they score, and when they would alarm, over clean homes and over episodes with a fault.
  *
- * Each home is run once through the ml-service's loop, learning all the way. At the start of an episode the detectors are
- * saved, the episode is run with its fault in place, and they are put back: every fault meets a detector that has seen
- * nothing but normal operation of that home, and none spoils the next. Candidates see the same polls and episodes.
+ * Each home is run once through the ml-service's loop, learning all the way. At the start of an episode the detectors
+ * are saved, the episode is run with its fault in place, and they are put back: every fault meets a detector that has
+ * seen nothing but normal operation of that home, and none spoils the next. Candidates see the same polls and episodes.
  *
  * Cost: a home of 20 days is 57,600 polls, its 120 episodes another 86,400; about 1 s for the residual model.
  */
@@ -201,7 +201,9 @@ const changedShares = (clean: Sightings, start: number, faulty: Sightings): Read
 /** Whether an episode says something: the heat pump, or a mode of it, ran for long enough. */
 export const isTelling = ({ polls }: Pick<EpisodeOutcome, "polls">): boolean => polls >= fewestPolls
 
-/** Runs every candidate through one home; results in the order of `candidates`. `number` is the home's, for the seed. */
+/**
+ * Runs every candidate through one home; results in the order of `candidates`. `number` is the home's, for the seed.
+ */
 export const tryHome = (
   candidates: ReadonlyArray<Candidate>,
   home: HomeRecords,

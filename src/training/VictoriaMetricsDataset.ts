@@ -1,6 +1,6 @@
 /**
- * Training data from VictoriaMetrics, by `/api/v1/export`, one installation at a time. What waits in a server's journal is
- * not there yet: a matter of seconds while the database takes writes.
+ * Training data from VictoriaMetrics, by `/api/v1/export`, one installation at a time. What waits in a server's journal
+ * is not there yet: a matter of seconds while the database takes writes.
  */
 import { Effect, Schedule, Stream } from "effect"
 import { statusSensor } from "../domain/Mode.js"

@@ -2,9 +2,9 @@
  * Fits the baseline detector: `StandardScaler | SparseRandomProjector | HalfSpaceTrees` on whitened features.
  *
  * Half-space trees look at one feature at a time and cannot see a broken relation between two of them. Whitening turns
- * relations into directions: the scaled features are projected onto the principal axes of their covariance, each divided
- * by its standard deviation, so that a direction in which healthy heat pumps hardly ever move weighs as much as one in
- * which they always do.
+ * relations into directions: the scaled features are projected onto the principal axes of their covariance, each
+ * divided by its standard deviation, so that a direction in which healthy heat pumps hardly ever move weighs as much as
+ * one in which they always do.
  *
  *     z = (x − mean) / sd        per feature, over all rows; a missing feature is 0, its mean
  *     C = cov(z)                 within homes: around each home's own mean, so that homes may differ
@@ -44,9 +44,9 @@ export interface WhitenedTreesOptions {
 }
 
 /**
- * Four modes of 100 trees of height 7 are a file of 2.1 MB that Python loads in under a second. Height 10 ranks a little
- * better (ROC-AUC + .01 in a simulated fleet) and is 17 MB, which takes 5 s with pickle and 10 s with joblib; fewer
- * trees lose more than lower ones.
+ * Four modes of 100 trees of height 7 are a file of 2.1 MB that Python loads in under a second. Height 10 ranks a
+ * little better (ROC-AUC + .01 in a simulated fleet) and is 17 MB, which takes 5 s with pickle and 10 s with joblib;
+ * fewer trees lose more than lower ones.
  */
 export const defaultWhitenedTreesOptions: WhitenedTreesOptions = {
   limit: 12,

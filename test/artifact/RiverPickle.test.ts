@@ -1,13 +1,15 @@
 /** Files of this program in real River, real River's files in this program. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { isDeepStrictEqual } from "node:util"
+import { NodeContext } from "@effect/platform-node"
 import { afterAll, assert, describe, it } from "@effect/vitest"
-import { Either } from "effect"
+import { Effect, Either } from "effect"
+import { readModelFile } from "../../src/artifact/ModelFile.js"
 import { modelJson } from "../../src/artifact/ModelJson.js"
 import { writeModel } from "../../src/artifact/RiverPickle.js"
-import { type Model, named, neverAlarming, type RiverPipeline } from "../../src/artifact/RiverPipeline.js"
+import { type Model, named, neverAlarming, type RiverPipeline, type Step } from "../../src/artifact/RiverPipeline.js"
 import { readModel } from "../../src/artifact/RiverReader.js"
 import { modes } from "../../src/domain/Mode.js"
 import { compile } from "../../src/training/Detector.js"
@@ -94,6 +96,32 @@ describe.each(Object.entries(models))("%s", (_, model) => {
     assert.isAbove(new Set(before).size, 50)
   })
 })
+
+it("refuses products of which no later step says which it reads", () => {
+  const products = { kind: "PolynomialExtender", degree: 2 } as const
+  const [scaler, projector] = residual.heating.steps.filter(({ kind }) => /Scaler|Projector/.test(kind))
+  const grown = residual.heating.detector
+  const ungrown = untrained({ nTrees: 5, height: 4, windowSize: 100, limits: [], seed: 9 })
+  const isRead = (steps: ReadonlyArray<Step>, detector = grown) =>
+    Either.isRight(readModel(writeModel({ ...residual, water: { steps: named(steps), detector } })))
+  assert.isTrue(isRead([scaler!, products]))
+  assert.isTrue(isRead([products, scaler!, projector!], ungrown))
+  assert.isTrue(isRead([products, projector!, products]))
+  assert.isFalse(isRead([products, products]))
+  assert.isFalse(isRead([products, scaler!], ungrown))
+  assert.isFalse(isRead([projector!, products], ungrown))
+})
+
+it("a file larger than any model is not read", () =>
+  Effect.gen(function* () {
+    const file = join(directory, "large.pkl")
+    writeFileSync(file, "")
+    truncateSync(file, 2 ** 31)
+    const error = yield* Effect.flip(readModelFile(file))
+    assert.strictEqual(error.message, "it has 2147483648 bytes, and a model has at most 268435456")
+    writeFileSync(file, writeModel(baseline))
+    assert.isTrue(isDeepStrictEqual((yield* readModelFile(file)).model, baseline))
+  }).pipe(Effect.provide(NodeContext.layer), Effect.runPromise))
 
 it("four modes of the default size stay below 5 MB", () => {
   const [heating, cooling, water, standby] = [whitened(1), whitened(2), whitened(3), whitened(4)]
