@@ -19,8 +19,8 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Clock, Console, Effect, Option, type Redacted, Schedule } from "effect"
 import { askServer } from "../programs/askServer.js"
+import { duration } from "../programs/duration.js"
 import { ExitCode, exitCodeOf, isPrinted, ProgramFailure, sentenceOf } from "../programs/ExitCode.js"
-import { time } from "../programs/TrainingProgress.js"
 import { version } from "../programs/version.js"
 import { withFittingColours } from "../programs/withFittingColours.js"
 import { operatorToken } from "../src/AccessTokens.js"
@@ -108,7 +108,7 @@ const fill = Effect.fn("demo.fill")(function* (
     records += stored.reduce((sum, n) => sum + n, 0)
     const done = home + 1
     const seconds = ((yield* Clock.currentTimeMillis) - startMs) / 1000
-    const left = done === homes ? "" : `, ${time((seconds / done) * (homes - done))} left`
+    const left = done === homes ? "" : `, ${duration(Math.ceil((seconds / done) * (homes - done)))} left`
     yield* showProgress(`${done} of ${homes} homes, ${count.format(records)} records stored${left}`)
   }
   yield* endProgress

@@ -1,15 +1,10 @@
 import { Clock, Effect, Ref } from "effect"
 import type { OnProgress, Progress } from "../src/training/Progress.js"
+import { duration } from "./duration.js"
 
 const count = new Intl.NumberFormat("en")
 /** Between plain lines of one step. */
 const lineEveryMs = 10_000
-
-/** For people: "12 s", "3 min 5 s". */
-export const time = (seconds: number): string => {
-  const whole = Math.ceil(seconds)
-  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`
-}
 
 /** What a line is about; the next one about the same may wait. */
 const subjectOf = (progress: Progress): string => {
@@ -38,7 +33,7 @@ const sentence = (progress: Progress, seconds: number): string => {
       return `${subjectOf(progress)}: ${done} of ${total} homes`
     case "loading": {
       const rate = progress.records / Math.max(seconds, 0.001)
-      const left = done === total ? "" : `, ${time((seconds / done) * (total - done))} left`
+      const left = done === total ? "" : `, ${duration(Math.ceil((seconds / done) * (total - done)))} left`
       return `loading: ${done} of ${total} installations, ${count.format(progress.records)} records, ${count.format(Math.round(rate))}/s${left}`
     }
   }

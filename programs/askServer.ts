@@ -4,8 +4,8 @@ import { Config, type Duration, Effect, Option, type Redacted, type Schema } fro
 import { operatorToken } from "../src/AccessTokens.js"
 import { Problem } from "../src/http/Problem.js"
 import * as Settings from "../src/Settings.js"
+import { dataDir } from "./dataDir.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
-import { dataDir } from "./serve.js"
 
 const everywhere = new Set(["0.0.0.0", "::"])
 

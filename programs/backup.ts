@@ -5,9 +5,9 @@ import { Clock, Console, Effect } from "effect"
 import { type ArchiveEntry, writeArchive } from "../src/store/Archive.js"
 import { snapshot } from "../src/store/Snapshot.js"
 import { attempt } from "./attempt.js"
+import { dataDir } from "./dataDir.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
 import { modelDirOf } from "./modelDirOf.js"
-import { dataDir } from "./serve.js"
 import { version } from "./version.js"
 
 const output = Options.file("output").pipe(

@@ -1,8 +1,8 @@
 import { Command, Options } from "@effect/cli"
 import { Console, Effect } from "effect"
+import { dataDir } from "./dataDir.js"
 import { diagnose } from "./diagnosis.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
-import { dataDir } from "./serve.js"
 
 const json = Options.boolean("json").pipe(Options.withDescription("Print the findings as JSON"))
 

@@ -1,27 +1,16 @@
 import { Command, Options } from "@effect/cli"
 import { Path } from "@effect/platform"
 import { Console, Effect, Option } from "effect"
-import { passGate } from "../src/artifact/Gate.js"
-import { currentVersion, publish as publishModel, rollback as rollBack } from "../src/artifact/Publish.js"
-import {
-  communityModel,
-  listVersions,
-  manifestFile,
-  Registry,
-  readManifest,
-  registryPaths
-} from "../src/artifact/Registry.js"
-import { readTrainedFiles } from "../src/artifact/TrainedFiles.js"
+import { currentVersion, rollback as rollBack } from "../src/artifact/Publish.js"
+import { listVersions, manifestFile, Registry, readManifest, registryPaths } from "../src/artifact/Registry.js"
 import { type AffectedModel, affectedModels } from "../src/artifact/TrainedHomes.js"
 import { InstallationId } from "../src/domain/InstallationId.js"
-import { isModelName } from "../src/domain/ModelName.js"
-import { modelKeys } from "../src/ModelKeys.js"
-import { SettingInvalid } from "../src/Secrets.js"
-import * as Settings from "../src/Settings.js"
+import { checkedModel } from "./checkedModel.js"
+import { dataDir } from "./dataDir.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
 import { inBytes } from "./inBytes.js"
 import { modelDirOf } from "./modelDirOf.js"
-import { dataDir } from "./serve.js"
+import { publishTrained } from "./publishTrained.js"
 
 const noGate = Options.boolean("no-gate").pipe(
   Options.withDescription("Publish although the model was not evaluated, or fails a criterion")
@@ -29,11 +18,6 @@ const noGate = Options.boolean("no-gate").pipe(
 const community = Options.boolean("community").pipe(
   Options.withDescription("Publish it as community_model too: for homes whose heat pump model has none of its own")
 )
-
-export const checkedModel = (option: string, name: string) =>
-  isModelName(name)
-    ? Effect.succeed(name)
-    : new SettingInvalid({ setting: option, reason: "is not a name that a heat pump model can have" })
 
 const line = (cells: ReadonlyArray<string>, widths: ReadonlyArray<number>) =>
   cells
@@ -104,24 +88,14 @@ const publish = Command.make(
   },
   (options) =>
     Effect.gen(function* () {
-      const keys = yield* modelKeys
-      const directory = yield* modelDirOf(options.dataDir)
-      const keep = yield* Settings.modelKeep
-      const trained = yield* readTrainedFiles(options.file)
-      const model = Option.getOrUndefined(Option.orElse(options.model, () => trained.model))
-      if (model === undefined) {
-        return yield* new SettingInvalid({ setting: "--model", reason: "is missing, and no metadata name the model" })
-      }
-      yield* checkedModel("--model", model)
-      const gate = yield* passGate(model, trained.verdict, { isGated: !options.noGate })
-      for (const name of options.community ? [model, communityModel] : [model]) {
-        const {
-          isNew,
-          name: published,
-          version
-        } = yield* publishModel({ ...trained, name, gate }, { directory, keep, keys })
-        yield* Console.log(`${published}: ${version}${isNew ? "" : ", as before"}`)
-      }
+      const published = yield* publishTrained(options.file, {
+        model: options.model,
+        directory: yield* modelDirOf(options.dataDir),
+        isGated: !options.noGate,
+        asCommunity: options.community
+      })
+      const lines = published.map(({ isNew, name, version }) => `${name}: ${version}${isNew ? "" : ", as before"}`)
+      yield* Console.log(lines.join("\n"))
     }).pipe(
       Effect.catchTag("NotPublished", ({ message }) => new ProgramFailure({ code: ExitCode.notEnoughData, message }))
     )

@@ -18,9 +18,9 @@ import { Console, Effect } from "effect"
 import { extractArchive, readManifest, verifyArchive } from "../src/store/Archive.js"
 import { checkUnused, verifySnapshot } from "../src/store/Snapshot.js"
 import { attempt } from "./attempt.js"
+import { dataDir } from "./dataDir.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
 import { modelDirOf } from "./modelDirOf.js"
-import { dataDir } from "./serve.js"
 
 const input = Options.file("input", { exists: "yes" }).pipe(
   Options.withAlias("i"),

@@ -25,6 +25,7 @@ import { Quotas } from "../src/pipeline/Quotas.js"
 import { Write } from "../src/pipeline/Write.js"
 import { SettingInvalid } from "../src/Secrets.js"
 import * as Settings from "../src/Settings.js"
+import { dataDir } from "./dataDir.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
 import { modelDirOf } from "./modelDirOf.js"
 import { layerStore } from "./store.js"
@@ -39,11 +40,6 @@ const port = Options.integer("port").pipe(
   Options.withDescription("TCP port to listen on; 0 picks a free one (PORT)"),
   Options.withFallbackConfig(Settings.port)
 )
-export const dataDir = Options.directory("data-dir").pipe(
-  Options.withDescription("Directory of the store and the generated token (DATA_DIR)"),
-  Options.withFallbackConfig(Settings.dataDir)
-)
-
 /** The directory, made when it is not there, and readable for its owner alone. */
 const makeDataDir = Effect.fn("serve.makeDataDir")(function* (directory: string) {
   const fs = yield* FileSystem.FileSystem

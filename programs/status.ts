@@ -4,19 +4,12 @@ import { Console, Effect, Schema } from "effect"
 import type { LastTraining } from "../src/artifact/LastTraining.js"
 import { type JournalStatus, Status } from "../src/http/Api.js"
 import { askServer, serverOptions, unreachable } from "./askServer.js"
+import { duration } from "./duration.js"
 import { inBytes } from "./inBytes.js"
 
 const json = Options.boolean("json").pipe(Options.withDescription("Print the server's answer as JSON"))
 
 const count = new Intl.NumberFormat("en")
-const duration = (seconds: number): string => {
-  const minutes = Math.floor(seconds / 60)
-  const hours = Math.floor(minutes / 60)
-  const days = Math.floor(hours / 24)
-  if (days > 0) return `${days} d ${hours % 24} h`
-  return hours > 0 ? `${hours} h ${minutes % 60} min` : `${minutes} min ${Math.floor(seconds % 60)} s`
-}
-
 const some = (n: number, what: string) => `${count.format(n)} ${what}${n === 1 ? "" : "s"}`
 
 /** What is between the server and its database. */

@@ -143,7 +143,8 @@ export const train = Command.make("train", trainOptions, (options) =>
 
     const isWritten = outcome === "written"
     if (options.publish && isWritten) {
-      yield* publishTrained(model, path.join(files.directory, files.pickle), {
+      yield* publishTrained(path.join(files.directory, files.pickle), {
+        model: Option.some(model),
         directory: modelDir,
         isGated: !options.noGate,
         asCommunity: false

@@ -8,9 +8,9 @@ import { communityModel, Registry } from "../src/artifact/Registry.js"
 import { canonicalModel } from "../src/domain/ModelName.js"
 import { SettingInvalid } from "../src/Secrets.js"
 import * as Settings from "../src/Settings.js"
+import { checkedModel } from "./checkedModel.js"
 import { ExitCode, ProgramFailure, RunsUntilStopped } from "./ExitCode.js"
 import { modelDirOf } from "./modelDirOf.js"
-import { checkedModel } from "./models.js"
 import { openDataset } from "./openDataset.js"
 import { publishTrained } from "./publishTrained.js"
 
@@ -83,12 +83,13 @@ const trainOne = Effect.fn("trainAll.trainOne")(function* (model: string, isLarg
   if (!options.publish) return { result: "trained" as const, detail: file }
 
   const registry = yield* Registry.pipe(Effect.provide(Registry.layer(directory)))
-  const version = yield* publishTrained(model, file, {
+  const [published] = yield* publishTrained(file, {
+    model: Option.some(model),
     directory,
     isGated: !options.noGate,
     asCommunity: isLargest || Option.isNone(yield* registry.published(communityModel))
   })
-  return { result: "published" as const, detail: version }
+  return { result: "published" as const, detail: published!.version }
 })
 
 /** `TARGET_MODELS`, or every model with enough installations; the largest first. */

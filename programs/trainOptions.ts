@@ -2,8 +2,8 @@ import { Options } from "@effect/cli"
 import { Effect, Option } from "effect"
 import { SettingInvalid } from "../src/Secrets.js"
 import * as Settings from "../src/Settings.js"
-import { checkedModel } from "./models.js"
-import { dataDir } from "./serve.js"
+import { checkedModel } from "./checkedModel.js"
+import { dataDir } from "./dataDir.js"
 
 const model = Options.text("model").pipe(
   Options.withDescription("Heat pump model to train; a space and an underscore mean the same"),
