@@ -85,6 +85,7 @@ interface Given {
   readonly champion: Option.Option<string>
   readonly minInstallations: number
   readonly evaluateOnly: boolean
+  readonly json: boolean
 }
 
 const positive = (option: string, value: number) =>
@@ -92,14 +93,15 @@ const positive = (option: string, value: number) =>
 
 /** Refuses what a training of all models would leave unheard. */
 export const optionsOfAll = (options: Given) => {
-  const { champion, days, evaluateOnly, from, model, output } = options
+  const { champion, days, evaluateOnly, from, json, model, output } = options
   const isGiven = {
     "--model": Option.isSome(model),
     "--from": Option.isSome(from),
     "--days": Option.isSome(days),
     "--output": Option.isSome(output),
     "--champion": Option.isSome(champion),
-    "--evaluate-only": evaluateOnly
+    "--evaluate-only": evaluateOnly,
+    "--json": json
   }
   const stray = Object.entries(isGiven).find(([, given]) => given)
   return stray === undefined

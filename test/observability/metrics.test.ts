@@ -150,6 +150,7 @@ it.scopedLive("/metrics tells of the models in MODEL_DIR and of their last train
     put("training.json", {
       started: 5,
       finished: 7,
+      next: null,
       models: [{ model: "TERRA", result: "refused", detail: "", seconds: 2 }]
     })
     yield* Effect.gen(function* () {

@@ -22,4 +22,4 @@ it("a directory that cannot be read ends a backup with a sentence, and leaves no
   await unreadable({ MODEL_DIR: join(file, "models") })
   await unreadable({ DATA_DIR: join(file, "data") })
   assert.deepStrictEqual(readdirSync(dataDir), before)
-}, 30_000)
+})

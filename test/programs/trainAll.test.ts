@@ -49,7 +49,8 @@ it.effect("refuses what would be left unheard", () =>
       output: Option.none(),
       champion: Option.none(),
       minInstallations: 5,
-      evaluateOnly: false
+      evaluateOnly: false,
+      json: false
     }
     yield* optionsOfAll(none)
     const heard = [
