@@ -51,7 +51,7 @@ export const readTrainedFiles = Effect.fn("TrainedFiles.read")(function* (file: 
   const beside = Effect.fnUntraced(function* (...names: ReadonlyArray<string>) {
     for (const name of names) {
       const found = path.join(path.dirname(file), name)
-      if (!(yield* Effect.orElseSucceed(fs.exists(found), () => false))) continue
+      if (!(yield* Effect.mapError(fs.exists(found), ({ message }) => unreadable(message)))) continue
       return yield* fs.readFileString(found).pipe(
         Effect.flatMap(decodeFacts),
         Effect.mapError(() => unreadable(`${name} beside it cannot be read`))

@@ -79,6 +79,10 @@ export interface Evaluation {
 export const heatpumpsText = ({ heatpumps }: Evaluation): string =>
   `${heatpumps} ${heatpumps === 1 ? "heat pump" : "heat pumps"}`
 
+/** The modes that have figures. */
+export const evaluatedModes = ({ byMode }: Evaluation): ReadonlyArray<Mode> =>
+  modes.filter((mode) => byMode[mode].notEvaluated === undefined)
+
 const concat = (parts: ReadonlyArray<Float64Array>): Float64Array => {
   const all = new Float64Array(parts.reduce((sum, part) => sum + part.length, 0))
   let at = 0

@@ -1,12 +1,12 @@
 /** What a model can do and what it cannot, for the people who decide whether to use it. */
 
 import { type Block, toHtml, toMarkdown } from "../artifact/CardDocument.js"
-import { barPlot, rocPlot, scoreDistributionPlot, seriesColours, timelinePlot } from "../artifact/CardPlots.js"
 import { type Mode, modes } from "../domain/Mode.js"
-import { type CaughtFigures, type Evaluation, heatpumpsText, type ModeFigures } from "./Evaluation.js"
+import { cardFigures } from "./CardFigures.js"
+import { count, fixed, interval, minutes, percent, percentInterval, title } from "./CardFormat.js"
+import { type CaughtFigures, type Evaluation, evaluatedModes, heatpumpsText, type ModeFigures } from "./Evaluation.js"
 import { faultKinds, severities } from "./Faults.js"
 import type { Judgement, TriedOn } from "./Judgement.js"
-import type { Estimate } from "./RankMetrics.js"
 import { alarmScore } from "./ServiceLoop.js"
 import { episodeHours, fewestMinutes } from "./Trial.js"
 
@@ -21,16 +21,6 @@ export interface CardInput {
   readonly seed: number
   readonly versions: Readonly<Record<string, string>>
 }
-
-const count = new Intl.NumberFormat("en")
-const fixed = (value: number, digits: number) => (Number.isNaN(value) ? "–" : value.toFixed(digits))
-const interval = ({ value, low, high }: Estimate, digits: number) =>
-  Number.isNaN(low) ? fixed(value, digits) : `${fixed(value, digits)} (${fixed(low, digits)} to ${fixed(high, digits)})`
-const percent = (share: number) => (Number.isNaN(share) ? "–" : `${(share * 100).toFixed(0)} %`)
-const percentInterval = ({ value, low, high }: Estimate) =>
-  Number.isNaN(low) ? percent(value) : `${percent(value)} (${percent(low)} to ${percent(high)})`
-const minutes = (value: number) => (Number.isNaN(value) ? "–" : `${value.toFixed(0)} min`)
-const title = (text: string) => `${text[0]!.toUpperCase()}${text.slice(1)}`
 
 /** Its subject is the model. */
 const triedOn: Readonly<Record<TriedOn, (heatpumps: string) => string>> = {
@@ -66,108 +56,6 @@ const modeRow = (mode: Mode, figures: ModeFigures, reason: string | undefined): 
     interval(figures.falseAlarmsPerWeek, 2),
     `${fixed(figures.shareInAlarm * 100, 3)} %`,
     [figures.cleanScore.q50, figures.cleanScore.q95, figures.cleanScore.q999].map((q) => fixed(q, 2)).join(" / ")
-  ]
-}
-
-const evaluatedModes = ({ evaluation }: CardInput) =>
-  modes.filter((mode) => evaluation.byMode[mode].notEvaluated === undefined)
-
-const figures = (input: CardInput): ReadonlyArray<Block> => {
-  const { evaluation, judgement } = input
-  const shown = evaluatedModes(input)
-  const example = judgement.example
-  const dots = example?.episodes.map(({ kind, overall, startMs }) => ({
-    timeMs: startMs,
-    row: kind,
-    isAlarm: overall.delayMinutes !== undefined
-  }))
-  const falseAlarms = example?.alarms.map(({ timeMs }) => ({ timeMs, row: "no fault", isAlarm: true }))
-  const times = [...(dots ?? []), ...(falseAlarms ?? [])].map(({ timeMs }) => timeMs)
-  const lastMs = judgement.sample.lastMs
-  const modelled = new Set(judgement.training.choice.sensors)
-  return [
-    ...shown.map(
-      (mode): Block => ({
-        kind: "figure",
-        title: `${title(mode)}: scores with and without a fault`,
-        svg: scoreDistributionPlot(
-          `Distribution of scores, ${mode}`,
-          evaluation.byMode[mode].scoreDistribution,
-          alarmScore
-        ),
-        caption: `Each record of the test homes once. Three scores in a row above ${alarmScore} are an alarm.`,
-        legend: [
-          [seriesColours[0], "without a fault"],
-          [seriesColours[1], "during a fault"]
-        ]
-      })
-    ),
-    ...shown.map(
-      (mode): Block => ({
-        kind: "figure",
-        title: `${title(mode)}: faults found against false positives, record by record`,
-        svg: rocPlot(
-          `ROC, ${mode}`,
-          judgement.evaluations.map(({ byMode, name }) => ({
-            name,
-            points: byMode[mode].rocCurve.map(
-              ({ falsePositiveRate, truePositiveRate }) => [falsePositiveRate, truePositiveRate] as const
-            )
-          }))
-        ),
-        caption: "ROC: the nearer to the upper left corner, the better. The dashed diagonal is guessing.",
-        legend: judgement.evaluations.map(
-          ({ byMode, name }, i) =>
-            [seriesColours[i % seriesColours.length]!, `${name} (AUC ${fixed(byMode[mode].rocAuc.value, 3)})`] as const
-        )
-      })
-    ),
-    {
-      kind: "figure",
-      title: "Faults noticed, by kind",
-      svg: barPlot(
-        "Share of fault episodes that raised an alarm, by kind",
-        "Episodes that raised an alarm",
-        faultKinds
-          .filter((kind) => evaluation.overall.byKind[kind].episodes > 0)
-          .map((name) => {
-            const { low, high, value } = evaluation.overall.byKind[name].share
-            return { name, share: value, low, high }
-          })
-      ),
-      caption: "In any mode; lines are 90 % intervals from resampling homes.",
-      legend: []
-    },
-    {
-      kind: "figure",
-      title: "One test home over time",
-      svg: timelinePlot(
-        "Alarms of one test home over time",
-        ["no fault", ...faultKinds],
-        [...(dots ?? []), ...(falseAlarms ?? [])],
-        [Math.min(lastMs - 86_400_000, ...times), lastMs]
-      ),
-      caption: `The first row is the home as it was: a filled dot there is a false alarm. Below, each dot is an episode of ${episodeHours} h.`,
-      legend: [
-        [seriesColours[0], "alarm raised (filled)"],
-        [seriesColours[1], "fault not noticed (hollow)"]
-      ]
-    },
-    {
-      kind: "figure",
-      title: "Sensors",
-      svg: barPlot(
-        "Share of heat pumps that have a sensor",
-        "Heat pumps that have it",
-        judgement.sample.coverage
-          .filter(
-            ({ sensor }) => modelled.has(sensor) || judgement.training.choice.missing.some((m) => m.includes(sensor))
-          )
-          .map(({ coverage, sensor }) => ({ name: sensor, share: coverage, isFaded: !modelled.has(sensor) }))
-      ),
-      caption: "Pale: wanted by the model, but too rare to be used.",
-      legend: []
-    }
   ]
 }
 
@@ -251,10 +139,10 @@ const blocksOf = (input: CardInput): ReadonlyArray<Block> => {
     },
     {
       kind: "table",
-      head: ["ROC-AUC by fault", ...evaluatedModes(input).map(title)],
+      head: ["ROC-AUC by fault", ...evaluatedModes(evaluation).map(title)],
       rows: faultKinds.map((kind) => [
         title(kind),
-        ...evaluatedModes(input).map((mode) => interval(evaluation.byMode[mode].byKind[kind].rocAuc, 3))
+        ...evaluatedModes(evaluation).map((mode) => interval(evaluation.byMode[mode].byKind[kind].rocAuc, 3))
       ])
     },
     { kind: "heading", text: "Beside others, on the same homes and faults" },
@@ -273,7 +161,7 @@ const blocksOf = (input: CardInput): ReadonlyArray<Block> => {
         ]
       })
     },
-    ...figures(input),
+    ...cardFigures(evaluation, judgement),
     { kind: "heading", text: "Over time" },
     {
       kind: "list",
