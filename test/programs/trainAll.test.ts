@@ -126,6 +126,7 @@ it.skipIf(process.platform !== "linux")(
     parent.kill("SIGTERM")
     const { code, said } = await end()
     assert.strictEqual(code, 0, said)
+    assert.notMatch(said, /fail|error/i)
     assert.isFalse(existsSync(`/proc/${child}`))
   }
 )
