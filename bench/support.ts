@@ -68,7 +68,7 @@ export const makeBlock = (number: number, gzippedLines: Buffer): Block => {
   }
 }
 
-export interface Spread {
+interface Spread {
   readonly median: number
   readonly p10: number
   readonly p90: number

@@ -30,7 +30,7 @@ export const serverOptions = {
   dataDir
 }
 
-export interface ServerOptions {
+interface ServerOptions {
   readonly url: string
   readonly token: Option.Option<Redacted.Redacted>
   readonly dataDir: string

@@ -5,12 +5,12 @@
 import * as Plot from "@observablehq/plot"
 import { parseHTML } from "linkedom"
 
-export interface Series {
+interface Series {
   readonly name: string
   readonly points: ReadonlyArray<readonly [x: number, y: number]>
 }
 
-export interface Bar {
+interface Bar {
   readonly name: string
   /** From 0 to 1. */
   readonly share: number
@@ -20,7 +20,7 @@ export interface Bar {
   readonly isFaded?: boolean
 }
 
-export interface TimelineMark {
+interface TimelineMark {
   readonly timeMs: number
   readonly row: string
   readonly isAlarm: boolean

@@ -15,7 +15,7 @@ import { fernetDecrypt, fernetEncrypt, fernetKey } from "./Fernet.js"
 import { type PythonJson, pythonJson } from "./PythonJson.js"
 
 /** What an envelope is not: whole, or made with this key. */
-export class EnvelopeInvalid extends Data.TaggedError("EnvelopeInvalid")<{ readonly reason: string }> {
+class EnvelopeInvalid extends Data.TaggedError("EnvelopeInvalid")<{ readonly reason: string }> {
   override get message() {
     return `the encrypted model is not valid: ${this.reason}`
   }
@@ -99,7 +99,7 @@ const decodeEnvelope = Schema.decodeUnknownEither(
   )
 )
 
-export interface OpenedModel {
+interface OpenedModel {
   readonly metadata: { readonly [key: string]: PythonJson }
   readonly pickle: Buffer
 }

@@ -2,7 +2,7 @@
 import { Data, Effect } from "effect"
 
 /** Sentences with their figures, one per criterion that fails: none when the model may be published. */
-export interface Judged {
+interface Judged {
   readonly failedCriteria: ReadonlyArray<string>
 }
 
@@ -10,7 +10,7 @@ export interface Judged {
 export type GateVerdict = Judged | undefined
 
 /** The gate is closed. Nothing was published, and what was published before stays. */
-export class NotPublished extends Data.TaggedError("NotPublished")<{
+class NotPublished extends Data.TaggedError("NotPublished")<{
   readonly model: string
   readonly reasons: ReadonlyArray<string>
 }> {

@@ -7,7 +7,7 @@ import { readModel } from "./RiverReader.js"
 const mostBytes = 2 ** 28
 
 /** The file is larger than any model. */
-export class ModelTooLarge extends Data.TaggedError("ModelTooLarge")<{ readonly bytes: bigint }> {
+class ModelTooLarge extends Data.TaggedError("ModelTooLarge")<{ readonly bytes: bigint }> {
   override get message() {
     return `it has ${this.bytes} bytes, and a model has at most ${mostBytes}`
   }

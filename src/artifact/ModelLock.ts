@@ -6,14 +6,14 @@ import { Data, Effect, Schedule } from "effect"
 import Database from "libsql"
 
 /** Another process holds the lock. */
-export class Locked extends Data.TaggedError("Locked")<{ readonly file: string; readonly cause: unknown }> {
+class Locked extends Data.TaggedError("Locked")<{ readonly file: string; readonly cause: unknown }> {
   override get message() {
     return `another process is at work there: ${this.file} is locked`
   }
 }
 
 /** Nobody can hold the lock: its file cannot be opened or written to. */
-export class LockUnusable extends Data.TaggedError("LockUnusable")<{ readonly file: string; readonly cause: unknown }> {
+class LockUnusable extends Data.TaggedError("LockUnusable")<{ readonly file: string; readonly cause: unknown }> {
   override get message() {
     const reason = this.cause instanceof Error ? this.cause.message : String(this.cause)
     return `cannot lock ${this.file}: ${reason}; it must be a file that this user may write to`

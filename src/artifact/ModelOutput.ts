@@ -6,7 +6,7 @@ import { FileSystem, Path } from "@effect/platform"
 import { Data, Effect } from "effect"
 
 /** The output cannot be written; said before any work is done where that is possible. */
-export class OutputUnwritable extends Data.TaggedError("OutputUnwritable")<{
+class OutputUnwritable extends Data.TaggedError("OutputUnwritable")<{
   readonly file: string
   readonly reason: string
 }> {
@@ -15,7 +15,7 @@ export class OutputUnwritable extends Data.TaggedError("OutputUnwritable")<{
   }
 }
 
-export interface OutputFile {
+interface OutputFile {
   /** Name within the directory. */
   readonly name: string
   readonly content: string | Uint8Array

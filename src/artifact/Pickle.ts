@@ -18,7 +18,7 @@ export type PickleValue =
   | PickleGlobal
   | PickleInstance
 
-export type Entry = readonly [key: PickleValue, value: PickleValue]
+type Entry = readonly [key: PickleValue, value: PickleValue]
 
 export class PickleTuple {
   constructor(readonly items: ReadonlyArray<PickleValue>) {}

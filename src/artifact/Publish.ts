@@ -19,9 +19,9 @@ import {
 import type { TrainedHomes } from "./TrainedHomes.js"
 
 /** There is nothing to go back to. */
-export class VersionUnknown extends Data.TaggedError("VersionUnknown")<{ readonly message: string }> {}
+class VersionUnknown extends Data.TaggedError("VersionUnknown")<{ readonly message: string }> {}
 
-export interface Publication {
+interface Publication {
   /** What clients ask for: the heat pump's model, or `communityModel`. */
   readonly name: string
   readonly pickle: Uint8Array
@@ -32,7 +32,7 @@ export interface Publication {
   readonly homes?: TrainedHomes | null
 }
 
-export interface PublishOptions {
+interface PublishOptions {
   /** `MODEL_DIR`. */
   readonly directory: string
   readonly keys: EnvelopeKeys

@@ -7,7 +7,7 @@ import { readModelFile } from "./ModelFile.js"
 import { homesSuffix, TrainedHomes } from "./TrainedHomes.js"
 
 /** Not a file that can be published. */
-export class TrainedFilesUnreadable extends Data.TaggedError("TrainedFilesUnreadable")<{
+class TrainedFilesUnreadable extends Data.TaggedError("TrainedFilesUnreadable")<{
   readonly file: string
   readonly reason: string
 }> {

@@ -49,15 +49,9 @@ export interface AffectedModel {
   readonly file: string
 }
 
-export interface Affected {
-  readonly models: ReadonlyArray<AffectedModel>
-  /** Models within `MODEL_DIR` of which nobody knows. */
-  readonly unknown: ReadonlyArray<string>
-}
-
 const versionFile = /^versions\/(.+)\.enc\/([^/.][^/]*)\/model\.enc$/
 
-/** Looks through all of `MODEL_DIR`, which need not be there. */
+/** Looks through all of `MODEL_DIR`, which need not be there; `unknown` are the models of which nobody knows. */
 export const affectedModels = Effect.fn("TrainedHomes.affected")(
   function* (directory: string, installation: InstallationId) {
     const fs = yield* FileSystem.FileSystem

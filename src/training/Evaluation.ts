@@ -31,7 +31,7 @@ export interface CaughtFigures {
   readonly medianDelayMinutes: number
 }
 
-export interface KindFigures extends CaughtFigures {
+interface KindFigures extends CaughtFigures {
   readonly rocAuc: Estimate
 }
 

@@ -10,7 +10,7 @@ import type { Judgement, TriedOn } from "./Judgement.js"
 import { alarmScore } from "./ServiceLoop.js"
 import { episodeHours, fewestMinutes } from "./Trial.js"
 
-export interface CardInput {
+interface CardInput {
   readonly model: string
   readonly judgement: Judgement
   /** What was judged: the first of the judgement's evaluations. */

@@ -48,7 +48,7 @@ const enoughDays = 20
 const daySlack = 1
 export const widening = 1.3
 
-export interface SensorChoice {
+interface SensorChoice {
   readonly sensors: ReadonlyArray<string>
   /** Wanted, but not covered. */
   readonly missing: ReadonlyArray<string>
@@ -67,7 +67,7 @@ export const chooseSensors = (coverage: ReadonlyArray<CoveredSensor>): SensorCho
   }
 }
 
-export interface ResidualMode {
+interface ResidualMode {
   /** Heat pumps and records that were fitted. */
   readonly heatpumps: number
   readonly records: number

@@ -11,7 +11,7 @@ import { MersenneTwister } from "./MersenneTwister.js"
 import { modesOfRecords } from "./ModesOfRecords.js"
 
 /** A value per sampled record. */
-export interface SampledColumn {
+interface SampledColumn {
   readonly values: Float64Array
   /** The last measurement before the record's own, in whatever mode; NaN when there was none. */
   readonly previous: Float64Array
@@ -27,7 +27,7 @@ export interface SampledMode {
 /** By position in `modes`. */
 export type SampledRecords = ReadonlyArray<SampledMode>
 
-export interface SamplingOptions {
+interface SamplingOptions {
   /** Records per mode. */
   readonly share: number
   readonly seed: number

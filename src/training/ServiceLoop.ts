@@ -171,7 +171,7 @@ export class AlarmRule {
 export type Detectors = Readonly<Record<Mode, Detector>>
 
 /** Called after each score, before it is learned. */
-export type OnScore = (poll: number, score: number, isAlarm: boolean, holds: boolean) => void
+type OnScore = (poll: number, score: number, isAlarm: boolean, holds: boolean) => void
 
 /** Runs the polls from `from` to before `to` through the detectors, which learn them. */
 export const runLoop = (

@@ -17,7 +17,7 @@ import { defaultWhitenedTreesOptions, fitWhitenedTrees, momentsOf, type Sample }
 /** A mode with fewer sampled rows than this ships a pipeline that never alarms. */
 const fewestRows = 1_000
 
-export interface TrainedMode {
+interface TrainedMode {
   /** Records that the fleet has in this mode. */
   readonly records: number
   /** Of which this many were sampled. */

@@ -32,7 +32,7 @@ const fewestChanged = 0.1
 export const fewestMinutes = 20
 const fewestPolls = (fewestMinutes * 60_000) / pollMs
 
-export interface Alarm {
+interface Alarm {
   readonly timeMs: number
   readonly mode: Mode
 }
@@ -46,7 +46,7 @@ export interface EpisodeOutcome {
   readonly delayMinutes: number | undefined
 }
 
-export interface EpisodeTrial {
+interface EpisodeTrial {
   readonly kind: FaultKind
   readonly severity: Severity
   readonly startMs: number
@@ -55,7 +55,7 @@ export interface EpisodeTrial {
   readonly overall: Omit<EpisodeOutcome, "scores">
 }
 
-export interface CleanOutcome {
+interface CleanOutcome {
   readonly scores: Float64Array
   readonly polls: number
   /** Polls at which the last three scores were above the threshold. */

@@ -31,7 +31,7 @@ export interface Sample {
   readonly homes: Int32Array
 }
 
-export interface WhitenedTreesOptions {
+interface WhitenedTreesOptions {
   /** Splits are drawn within ±limit standard deviations of a component: the larger, the lower the scores. */
   readonly limit: number
   readonly nTrees: number
