@@ -1,7 +1,19 @@
+import { spawnSync } from "node:child_process"
+import { cpSync, mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { assert, it } from "@effect/vitest"
 import manifest from "../../package.json" with { type: "json" }
 import { version } from "../../programs/version.js"
 
 it("the program has the version of its package", () => {
   assert.strictEqual(version, manifest.version)
+})
+
+it("what npx links is there before the first build, and says what to do", () => {
+  const clone = mkdtempSync(join(tmpdir(), "telemetry-unbuilt-"))
+  cpSync("bin", join(clone, "bin"), { recursive: true })
+  const { status, stderr } = spawnSync(join(clone, manifest.bin.telemetry), { encoding: "utf8" })
+  rmSync(clone, { recursive: true })
+  assert.deepStrictEqual([status, stderr.includes("npm run build")], [1, true])
 })
