@@ -1,6 +1,6 @@
 import { Options } from "@effect/cli"
-import { HttpClient, HttpClientRequest, HttpClientResponse } from "@effect/platform"
-import { Config, type Duration, Effect, Option, type Redacted, type Schema } from "effect"
+import { HttpClient, type HttpClientError, HttpClientRequest, HttpClientResponse } from "@effect/platform"
+import { type Cause, Config, type Duration, Effect, Option, type Redacted, type Schema } from "effect"
 import { operatorToken } from "../src/AccessTokens.js"
 import { Problem } from "../src/http/Problem.js"
 import * as Settings from "../src/Settings.js"
@@ -38,6 +38,15 @@ interface ServerOptions {
 
 export const unreachable = (message: string) => new ProgramFailure({ code: ExitCode.unreachable, message })
 
+/** Nobody there, nobody who answers in time, or somebody who hangs up: each has another remedy. */
+const noAnswer = (url: string, error: HttpClientError.HttpClientError | Cause.TimeoutException): string => {
+  if (error._tag === "TimeoutException") return `${url} did not answer in time; see the server's log`
+  const { cause } = error
+  return cause instanceof Error && "code" in cause && cause.code === "ECONNRESET"
+    ? `${url} hung up instead of answering; see the server's log`
+    : `no server answers at ${url}; is it running? See --url`
+}
+
 /** The 200 to an operator's request, whose URL is the path alone; exit codes for everything else. */
 export const requestServer = Effect.fn("requestServer")(function* (
   { dataDir, token, url }: ServerOptions,
@@ -50,7 +59,7 @@ export const requestServer = Effect.fn("requestServer")(function* (
     .execute(request.pipe(HttpClientRequest.prependUrl(url.replace(/\/+$/, "")), HttpClientRequest.bearerToken(bearer)))
     .pipe(
       Effect.timeout(timeout),
-      Effect.mapError(() => unreachable(`no server answers at ${url}; is it running? See --url`))
+      Effect.mapError((error) => unreachable(noAnswer(url, error)))
     )
   if (response.status === 200) return response
   const { detail } = yield* HttpClientResponse.schemaBodyJson(Problem)(response).pipe(

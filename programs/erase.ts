@@ -5,6 +5,7 @@ import { ErasureReceipt } from "../src/http/RightsApi.js"
 import { askServer, serverOptions } from "./askServer.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
 import { installation } from "./export.js"
+import { some } from "./some.js"
 
 const dryRun = Options.boolean("dry-run").pipe(Options.withDescription("Only show what would be erased"))
 const yes = Options.boolean("yes").pipe(Options.withAlias("y"), Options.withDescription("Do not ask"))
@@ -13,11 +14,9 @@ const deleteDamaged = Options.boolean("delete-damaged").pipe(
 )
 const json = Options.boolean("json").pipe(Options.withDescription("Print the receipt as JSON"))
 
-const count = new Intl.NumberFormat("en")
-
 /** For the operator to keep, and to give to the person. */
 const report = (receipt: ErasureReceipt): string => {
-  const what = `${count.format(receipt.records)} records, ${count.format(receipt.samples)} samples`
+  const what = `${some(receipt.records, "record")}, ${some(receipt.samples, "sample")}`
   const time = new Date(receipt.at * 1000).toISOString()
   const lines = receipt.is_dry_run
     ? [`Would be erased of ${receipt.installation_id}: ${what}`]
@@ -25,6 +24,9 @@ const report = (receipt: ErasureReceipt): string => {
         `Erased at ${time} all data of ${receipt.installation_id}: ${what}`,
         "What its logger still sends is refused (410); what a restored backup brings back is erased again."
       ]
+  if (receipt.is_dry_run && receipt.samples === 0) {
+    lines.push("Nothing is stored of it: is it the right id? telemetry installations lists the homes")
+  }
   if (receipt.deleted_files.length > 0) lines.push(`Deleted: ${receipt.deleted_files.join(", ")}`)
   if (receipt.damaged_files.length > 0) {
     lines.push(

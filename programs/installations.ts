@@ -17,9 +17,9 @@ export const installations = Command.make("installations", { ...serverOptions, j
   Effect.gen(function* () {
     const answer = yield* askServer(server, HttpClientRequest.get("/api/v1/installations"), InstallationList)
     if (json) return yield* Console.log(JSON.stringify(answer, null, 2))
-    if (answer.total === 0) return yield* Console.log("No installation has sent anything yet")
+    if (answer.total === 0) return yield* Console.log("No data of any home are stored")
     yield* Console.log([heading, ...answer.installations.map(line)].join("\n"))
   })
 ).pipe(
-  Command.withDescription("List the homes whose data is stored, with times in UTC. Example: telemetry installations")
+  Command.withDescription("List the homes whose data are stored, with times in UTC. Example: telemetry installations")
 )

@@ -1,7 +1,7 @@
 import { isatty } from "node:tty"
 import { Command, Options } from "@effect/cli"
 import { FileSystem, type Path } from "@effect/platform"
-import { Deferred, Effect, FiberSet, Layer } from "effect"
+import { Deferred, Effect, FiberSet, Layer, Option } from "effect"
 import { serverTokens } from "../src/AccessTokens.js"
 import { Registry } from "../src/artifact/Registry.js"
 import { rawAddress } from "../src/domain/Address.js"
@@ -38,6 +38,10 @@ const host = Options.text("host").pipe(
 const port = Options.integer("port").pipe(
   Options.withAlias("p"),
   Options.withDescription("TCP port to listen on; 0 picks a free one (PORT)"),
+  Options.filterMap(
+    Option.liftPredicate((port) => port >= 0 && port <= 65_535),
+    "--port must be a whole number from 0 to 65535"
+  ),
   Options.withFallbackConfig(Settings.port)
 )
 /** The directory, made when it is not there, and readable for its owner alone. */

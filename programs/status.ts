@@ -6,23 +6,26 @@ import { type JournalStatus, Status } from "../src/http/Api.js"
 import { askServer, serverOptions, unreachable } from "./askServer.js"
 import { duration } from "./duration.js"
 import { inBytes } from "./inBytes.js"
+import { count, some } from "./some.js"
 
 const json = Options.boolean("json").pipe(Options.withDescription("Print the server's answer as JSON"))
 
-const count = new Intl.NumberFormat("en")
-const some = (n: number, what: string) => `${count.format(n)} ${what}${n === 1 ? "" : "s"}`
+/** An estimate of years from the trickle of an idle hour tells nobody anything. */
+const farAwaySeconds = 365 * 86_400
 
 /** What is between the server and its database. */
 const journalLines = (journal: JournalStatus): ReadonlyArray<readonly [string, string]> => {
   const { database_error: error, full_in_seconds, oldest_waiting_seconds: oldest } = journal
   const waiting = `${some(journal.waiting_blocks, "block")}, ${some(journal.waiting_samples, "sample")}`
-  const share = Math.ceil((100 * journal.bytes) / journal.max_bytes)
-  const full = full_in_seconds === null ? "" : `, full in ${duration(full_in_seconds)}`
+  const percent = (100 * journal.bytes) / journal.max_bytes
+  const share = percent > 0 && percent < 1 ? "below 1" : Math.ceil(percent)
+  const isNear = full_in_seconds !== null && full_in_seconds < farAwaySeconds
+  const full = isNear ? `, full in ${duration(full_in_seconds)}` : ""
   return [
     ["Waiting", oldest === null ? "nothing" : `${waiting}, the oldest for ${duration(oldest)}`],
     [
       "Journal",
-      `${inBytes(journal.bytes)} of ${inBytes(journal.max_bytes)} (${share} %)${full}, draining ${count.format(journal.drained_samples_per_second)} samples/s`
+      `${inBytes(journal.bytes)} of ${inBytes(journal.max_bytes)} (${share} %)${full}, draining ${some(journal.drained_samples_per_second, "sample")}/s`
     ],
     ...journal.quarantine.map(
       ({ blocks, reason, samples }) =>

@@ -85,6 +85,8 @@ describe("telemetry", () => {
     const cases: ReadonlyArray<readonly [ReadonlyArray<string>, Environment, string]> = [
       [["status", "--nope"], {}, "--nope"],
       [["serve", "--port", "abc"], {}, "abc"],
+      [["serve", "--port", "99999"], {}, "--port must be a whole number from 0 to 65535"],
+      [["export", "--installation", "no-uuid"], {}, "--installation must be the id of a home"],
       [["serve"], { PORT: "abc" }, "PORT"],
       [["serve"], { LOG_LEVEL: "loud" }, "LOG_LEVEL"],
       [["serve"], { AUTH_TOKEN: "change-me-to-something-secure" }, "AUTH_TOKEN"],
@@ -173,6 +175,17 @@ describe("telemetry status", () => {
     const nobody = await runProgram(["status", "--url", "http://127.0.0.1:9"], { AUTH_TOKEN: testToken })
     assert.deepInclude(nobody, { code: 4, stdout: "" })
     assert.strictEqual(nobody.stderr, "error: no server answers at http://127.0.0.1:9; is it running? See --url\n")
+
+    const rude = createServer((socket) => socket.once("data", () => socket.destroy()))
+    await new Promise<void>((resolve) => rude.listen(0, "127.0.0.1", resolve))
+    const address = rude.address()
+    const rudeUrl = `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`
+    const cut = await runProgram(["status", "--url", rudeUrl], { AUTH_TOKEN: testToken })
+    rude.close()
+    assert.deepStrictEqual(
+      [cut.code, cut.stderr],
+      [4, `error: ${rudeUrl} hung up instead of answering; see the server's log\n`]
+    )
     const refused = await status({}, "--token", "some-other-token-0123456")
     assert.deepInclude(refused, { code: 1, stdout: "" })
     assert.match(refused.stderr, /^error: .* refused the token: .*--token\n$/)

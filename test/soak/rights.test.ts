@@ -71,6 +71,12 @@ describe.runIf(hasVictoriaMetrics)("with VictoriaMetrics", () => {
             assert.strictEqual(exported.stdout.trimEnd().split("\r\n").length, 41)
             assert.include(exported.stdout, "canary,21.25\r\n")
 
+            for (const format of ["jsonl", "csv"]) {
+              const stranger = await telemetry("export", "--installation", crypto.randomUUID(), "--format", format)
+              assert.match(stranger.stderr, /^Nothing is stored of [0-9a-f-]{36}: is it the right id\?/)
+            }
+            assert.strictEqual(exported.stderr, "")
+
             const hesitant = await telemetry("erase", "--installation", id)
             assert.deepStrictEqual([hesitant.code, hesitant.stdout], [2, ""])
             const dry = await telemetry("erase", "--installation", id, "--dry-run")
