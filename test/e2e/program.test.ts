@@ -53,6 +53,10 @@ describe("telemetry", () => {
         ["Example: telemetry status --json", "--url", "--token"]
       ],
       [
+        ["models", "publish", "--help"],
+        ["$ telemetry models publish (-f", "(-f, --file text)\n  model.pkl"]
+      ],
+      [
         ["--completions", "bash"],
         ["complete -F", "serve"]
       ]
@@ -62,6 +66,7 @@ describe("telemetry", () => {
         const { code, stderr, stdout } = await runProgram(args, { NO_COLOR: "" })
         assert.deepStrictEqual({ code, stderr }, { code: 0, stderr: "" })
         for (const word of words) assert.include(stdout, word)
+        assert.notMatch(stdout, /user-defined|This option can/)
         assert.notInclude(stdout, "\u001b")
       })
     )
