@@ -17,6 +17,10 @@ const ownUrl = Config.map(Config.all({ host: Settings.host, port: Settings.port 
 
 export const url = Options.text("url").pipe(
   Options.withDescription("Where the server answers; by default where HOST and PORT say, on this machine"),
+  Options.filterMap(
+    Option.liftPredicate((url) => /^https?:\/\//i.test(url) && URL.canParse(url)),
+    "--url must be a URL such as http://127.0.0.1:8000"
+  ),
   Options.withFallbackConfig(ownUrl)
 )
 

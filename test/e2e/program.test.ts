@@ -91,6 +91,7 @@ describe("telemetry", () => {
       [["status", "--nope"], {}, "--nope"],
       [["serve", "--port", "abc"], {}, "abc"],
       [["serve", "--port", "99999"], {}, "--port must be a whole number from 0 to 65535"],
+      [["status", "--url", "127.0.0.1:8000"], {}, "--url must be a URL such as http"],
       [["export", "--installation", "no-uuid"], {}, "--installation must be the id of a home"],
       [["serve"], { PORT: "abc" }, "PORT"],
       [["serve"], { LOG_LEVEL: "loud" }, "LOG_LEVEL"],
