@@ -14,7 +14,7 @@ const described: Array<Setting> = []
 export const declaredSettings: ReadonlyArray<Setting> = described
 
 /** A setting of type `A`, handed on as `map` makes it; `fallback` when it is unset. */
-export const setting = <A, B = A>(
+export const mappedSetting = <A, B>(
   name: string,
   type: (name: string) => Config.Config<A>,
   fallback: A,
@@ -24,6 +24,14 @@ export const setting = <A, B = A>(
   described.push({ name, fallback: String(fallback), meaning })
   return type(name).pipe(Config.withDescription(meaning), Config.withDefault(fallback), Config.map(map))
 }
+
+/** A setting of type `A` as it is. */
+export const setting = <A>(
+  name: string,
+  type: (name: string) => Config.Config<A>,
+  fallback: A,
+  meaning: string
+): Config.Config<A> => mappedSetting(name, type, fallback, meaning, (value) => value)
 
 /** A secret by its name, which may also be given as a file (`NAME_FILE`); `Secrets` reads it. */
 export const secret = (name: string, meaning: string, fallback = ""): string => {

@@ -5,6 +5,7 @@ import {
   atLeastOne,
   atLeastZero,
   declaredSettings,
+  mappedSetting,
   type Setting,
   secret,
   setting,
@@ -16,63 +17,45 @@ import { declareTracing } from "./TracingSettings.js"
 /** All settings in the order of this file, for the documents. */
 export const settings: ReadonlyArray<Setting> = declaredSettings
 
-const same = <A>(value: A): A => value
-
-export const host = setting("HOST", Config.string, "127.0.0.1", "Address to listen on; 0.0.0.0 for all", same)
-export const port = setting("PORT", whole(0, 65_535), 8000, "TCP port to listen on; 0 picks a free one", same)
-export const dataDir = setting(
-  "DATA_DIR",
-  Config.string,
-  "./data",
-  "Directory of the store and the generated token",
-  same
-)
+export const host = setting("HOST", Config.string, "127.0.0.1", "Address to listen on; 0.0.0.0 for all")
+export const port = setting("PORT", whole(0, 65_535), 8000, "TCP port to listen on; 0 picks a free one")
+export const dataDir = setting("DATA_DIR", Config.string, "./data", "Directory of the store and the generated token")
 export const modelDir = setting(
   "MODEL_DIR",
   Config.string,
   "",
-  "Directory of trained models; DATA_DIR/models when empty",
-  same
+  "Directory of trained models; DATA_DIR/models when empty"
 )
 
 export const minInstallations = setting(
   "MIN_INSTALLATIONS",
   atLeastOne,
   5,
-  "Installations without which no model is trained",
-  same
+  "Installations without which no model is trained"
 )
 export const minDataPoints = setting(
   "MIN_DATA_POINTS",
   atLeastZero,
   10_000,
-  "Records without which no model is trained",
-  same
+  "Records without which no model is trained"
 )
 
 /** Who gets models, and what is said of the community. */
 export const community = Config.all({
-  eligibility: setting(
+  eligibility: mappedSetting(
     "ELIGIBILITY_DAYS",
     atLeastOne,
     30,
     "Days since its last submission after which an installation gets no model",
     Duration.days
   ),
-  minGroup: setting(
-    "PRIVACY_MIN_GROUP",
-    atLeastOne,
-    5,
-    "Installations below which averages over them are withheld",
-    same
-  )
+  minGroup: setting("PRIVACY_MIN_GROUP", atLeastOne, 5, "Installations below which averages over them are withheld")
 })
 export const modelKeep = setting(
   "MODEL_KEEP",
   whole(2, 1_000),
   5,
-  "Versions kept of every published model, the current one included",
-  same
+  "Versions kept of every published model, the current one included"
 )
 
 /** Read by `ModelKeys`. */
@@ -86,13 +69,12 @@ export const trainingTime = setting(
   "TRAINING_TIME",
   Config.string,
   "",
-  "Time of day (03:00) at which train --all runs, again every day, in the time zone TZ; once when empty",
-  same
+  "Time of day (03:00) at which train --all runs, again every day, in the time zone TZ; once when empty"
 )
 
 /** The training that comes back every night. */
 export const nightly = Config.all({
-  targetModels: setting(
+  targetModels: mappedSetting(
     "TARGET_MODELS",
     Config.string,
     "",
@@ -107,8 +89,7 @@ export const nightly = Config.all({
     "RUN_ON_STARTUP",
     Config.boolean,
     false,
-    "Whether a train --all that waits for its time also runs at its start",
-    same
+    "Whether a train --all that waits for its time also runs at its start"
   )
 })
 
@@ -124,7 +105,7 @@ export const adminToken = secret(
 )
 
 export const limits = Config.all({
-  retention: setting(
+  retention: mappedSetting(
     "RETENTION_DAYS",
     atLeastOne,
     365,
@@ -135,22 +116,19 @@ export const limits = Config.all({
     "MAX_BODY_BYTES",
     atLeastOne,
     16 * 1024 * 1024,
-    "Largest body in bytes, on the wire and again after decompression",
-    same
+    "Largest body in bytes, on the wire and again after decompression"
   ),
   maxInFlightBytes: setting(
     "MAX_IN_FLIGHT_BYTES",
     atLeastOne,
     256 * 1024 * 1024,
-    "Bytes of all bodies being read at once; more have to wait",
-    same
+    "Bytes of all bodies being read at once; more have to wait"
   ),
   minFreeDiskBytes: setting(
     "MIN_FREE_DISK_BYTES",
     atLeastZero,
     256 * 1024 * 1024,
-    "Free disk in bytes below which submissions are refused",
-    same
+    "Free disk in bytes below which submissions are refused"
   )
 })
 
@@ -160,29 +138,25 @@ export const quotas = Config.all({
     "INSTALLATION_SAMPLES_PER_HOUR",
     atLeastOne,
     5_000_000,
-    "Samples of one installation, also at once; ten times what a home sends every second",
-    same
+    "Samples of one installation, also at once; ten times what a home sends every second"
   ),
   unknownFields: setting(
     "INSTALLATION_UNKNOWN_FIELDS",
     atLeastZero,
     500,
-    "Field names of one installation that are not in the sensor registry; more are dropped and counted",
-    same
+    "Field names of one installation that are not in the sensor registry; more are dropped and counted"
   ),
   addressRequestsPerHour: setting(
     "ADDRESS_REQUESTS_PER_HOUR",
     atLeastOne,
     7_200,
-    "Requests of one address, also at once; a refused one counts ten times, and this machine's own do not",
-    same
+    "Requests of one address, also at once; a refused one counts ten times, and this machine's own do not"
   ),
   addressNewInstallationsPerHour: setting(
     "ADDRESS_NEW_INSTALLATIONS_PER_HOUR",
     atLeastOne,
     100,
-    "Installations never heard of before, by address",
-    same
+    "Installations never heard of before, by address"
   )
 })
 
@@ -191,8 +165,7 @@ export const trustedProxies = setting(
   "TRUSTED_PROXIES",
   trustedNetworks,
   noNetworks,
-  "Reverse proxies, as addresses or networks: they alone are believed for whom they ask",
-  same
+  "Reverse proxies, as addresses or networks: they alone are believed for whom they ask"
 )
 
 /** The time-series database; `programs/store` reads its secrets. */
@@ -201,26 +174,24 @@ export const victoriaMetrics = Config.all({
     "VM_WRITE_URL",
     Config.string,
     "",
-    "VictoriaMetrics to write to: a base URL, or the full path of a node or of a cluster's vminsert; the embedded store when empty",
-    same
+    "VictoriaMetrics to write to: a base URL, or the full path of a node or of a cluster's vminsert; the embedded store when empty"
   ),
   queryUrl: setting(
     "VM_QUERY_URL",
     Config.string,
     "",
-    "Where to query; needed for a cluster's vmselect, else as VM_WRITE_URL",
-    same
+    "Where to query; needed for a cluster's vmselect, else as VM_WRITE_URL"
   ),
-  exportUrl: setting("VM_EXPORT_URL", Config.string, "", "Where to export from; as VM_QUERY_URL when empty", same),
-  username: setting("VM_USERNAME", Config.string, "", "For basic authentication, with VM_PASSWORD", same),
-  timeout: setting(
+  exportUrl: setting("VM_EXPORT_URL", Config.string, "", "Where to export from; as VM_QUERY_URL when empty"),
+  username: setting("VM_USERNAME", Config.string, "", "For basic authentication, with VM_PASSWORD"),
+  timeout: mappedSetting(
     "VM_TIMEOUT_SECONDS",
     atLeastOne,
     30,
     "Seconds after which a write without an answer is tried again",
     Duration.seconds
   ),
-  settle: setting(
+  settle: mappedSetting(
     "VM_SETTLE_SECONDS",
     atLeastZero,
     30,
@@ -231,29 +202,28 @@ export const victoriaMetrics = Config.all({
     "JOURNAL_MAX_BYTES",
     atLeastOne,
     10 * 1024 ** 3,
-    "Compressed bytes that may wait for the database; beyond it submissions are refused",
-    same
+    "Compressed bytes that may wait for the database; beyond it submissions are refused"
   )
 })
 export const vmPassword = secret("VM_PASSWORD", "The password to VM_USERNAME")
 export const vmBearerToken = secret("VM_BEARER_TOKEN", "Bearer token for VictoriaMetrics, instead of a user name")
 
 export const connections = Config.all({
-  headersTimeout: setting(
+  headersTimeout: mappedSetting(
     "HEADERS_TIMEOUT_SECONDS",
     atLeastOne,
     10,
     "Seconds for a request's headers",
     Duration.seconds
   ),
-  requestTimeout: setting(
+  requestTimeout: mappedSetting(
     "REQUEST_TIMEOUT_SECONDS",
     atLeastOne,
     300,
     "Seconds for a whole request; a slow uplink needs minutes for a day of records",
     Duration.seconds
   ),
-  shutdownGrace: setting(
+  shutdownGrace: mappedSetting(
     "SHUTDOWN_GRACE_SECONDS",
     whole(1, 86_400),
     8,
@@ -264,8 +234,7 @@ export const connections = Config.all({
     "MAX_CONNECTIONS",
     atLeastOne,
     2_048,
-    "Connections open at once; for one more, the one waiting longest for a request is closed, else a slow one",
-    same
+    "Connections open at once; for one more, the one waiting longest for a request is closed, else a slow one"
   )
 })
 
@@ -276,7 +245,7 @@ const logLevels = {
   error: LogLevel.Error,
   none: LogLevel.None
 }
-export const logLevel = setting(
+export const logLevel = mappedSetting(
   "LOG_LEVEL",
   Config.literal("debug", "info", "warning", "error", "none"),
   "info",
@@ -287,8 +256,7 @@ export const logFormat = setting(
   "LOG_FORMAT",
   Config.literal("auto", "pretty", "json"),
   "auto",
-  "auto (pretty on a terminal, JSON otherwise), pretty or json",
-  same
+  "auto (pretty on a terminal, JSON otherwise), pretty or json"
 )
 
 /** Read by `Tracing`. */

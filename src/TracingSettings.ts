@@ -4,7 +4,7 @@
  * https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
  */
 import { Config, Duration } from "effect"
-import { atLeastOne, secret, setting } from "./Setting.js"
+import { atLeastOne, mappedSetting, secret, setting } from "./Setting.js"
 
 /** `key=value,key2=value2`, values percent-encoded; undefined for anything else. */
 export const keyValues = (list: string): Readonly<Record<string, string>> | undefined => {
@@ -37,8 +37,6 @@ const httpUrl = (name: string) =>
     })
   )
 
-const same = <A>(value: A): A => value
-
 /** Holds the key of whoever receives the traces. */
 export const tracingHeaders = "OTEL_EXPORTER_OTLP_HEADERS"
 
@@ -49,24 +47,21 @@ export const declareTracing = () => {
       "OTEL_EXPORTER_OTLP_ENDPOINT",
       httpUrl,
       "",
-      "Where traces are sent by OTLP over HTTP, /v1/traces is appended; none are made when empty",
-      same
+      "Where traces are sent by OTLP over HTTP, /v1/traces is appended; none are made when empty"
     ),
     tracesEndpoint: setting(
       "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
       httpUrl,
       "",
-      "The same as a whole URL, to which nothing is appended",
-      same
+      "The same as a whole URL, to which nothing is appended"
     ),
     protocol: setting(
       "OTEL_EXPORTER_OTLP_PROTOCOL",
       Config.literal("http/protobuf", "http/json"),
       "http/protobuf",
-      "http/protobuf or http/json",
-      same
+      "http/protobuf or http/json"
     ),
-    timeout: setting(
+    timeout: mappedSetting(
       "OTEL_EXPORTER_OTLP_TIMEOUT",
       atLeastOne,
       10_000,
@@ -77,10 +72,9 @@ export const declareTracing = () => {
       "OTEL_SERVICE_NAME",
       Config.string,
       "",
-      "Name under which traces are found; heatpump-telemetry when empty",
-      same
+      "Name under which traces are found; heatpump-telemetry when empty"
     ),
-    resourceAttributes: setting(
+    resourceAttributes: mappedSetting(
       "OTEL_RESOURCE_ATTRIBUTES",
       keyValueList,
       "",
@@ -91,10 +85,9 @@ export const declareTracing = () => {
       "OTEL_TRACES_EXPORTER",
       Config.literal("otlp", "none"),
       "otlp",
-      "otlp, or none to send no traces in spite of an endpoint",
-      same
+      "otlp, or none to send no traces in spite of an endpoint"
     ),
-    isDisabled: setting("OTEL_SDK_DISABLED", Config.boolean, false, "true does the same", same)
+    isDisabled: setting("OTEL_SDK_DISABLED", Config.boolean, false, "true does the same")
   })
   secret(tracingHeaders, "Headers sent with traces, keys above all: key=value,key=value")
   return tracing

@@ -1,6 +1,9 @@
 import type { InstallationId } from "./InstallationId.js"
 import type { ModelName } from "./ModelName.js"
 
+/** Of all lines; VictoriaMetrics names the series of a field `heatpump_metrics_<field>`. */
+export const measurement = "heatpump_metrics"
+
 /**
  * One source's share of one submission as line protocol: the unit that is stored, read back, drained and erased.
  * Lines end in `\n`, timestamps are milliseconds, and nothing in them needs escaping.

@@ -1,10 +1,7 @@
-import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "@effect/platform"
+import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "@effect/platform"
 import { Schema } from "effect"
 import { InstallationId } from "../domain/InstallationId.js"
-import { Problem } from "./Problem.js"
-
-const problem = (status: number, description: string) =>
-  Problem.annotations({ ...HttpApiSchema.annotations({ status, description }) })
+import { problemWith as problem } from "./Problem.js"
 
 const installationId = Schema.UUID.annotations({ description: "Pseudonym of the home" })
 

@@ -15,7 +15,7 @@
  * turns out to have started after it took a block, that block is sent again.
  */
 import { Cause, Clock, Duration, Effect, Exit, Layer, Option, Random, Schedule } from "effect"
-import { runForever } from "../observability/Fatal.js"
+import { runForever } from "../Fatal.js"
 import { Metrics, metricTable } from "../observability/Metrics.js"
 import { Trend } from "../observability/Trend.js"
 import { Backlog, type BacklogReport } from "../store/Backlog.js"

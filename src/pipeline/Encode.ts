@@ -2,12 +2,10 @@ import { createHash } from "node:crypto"
 import { promisify } from "node:util"
 import { constants, gzip } from "node:zlib"
 import { Array as Arr, Context, Effect, Layer } from "effect"
-import type { Block } from "../domain/Block.js"
+import { type Block, measurement } from "../domain/Block.js"
 import type { Reading, Source, Submission } from "../domain/Submission.js"
 import { type ByteBuffer, makeBufferPool } from "./ByteBuffer.js"
 import { maxNumberBytes, writeNumber } from "./FieldSetWriter.js"
-
-const measurement = "heatpump_metrics"
 
 /** A submission ready to be stored. Equal samples give equal receipts: SHA-256 in hex. */
 interface Encoded {

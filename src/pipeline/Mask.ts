@@ -52,7 +52,7 @@ export const makeAddressDigests = () => {
   }
 }
 
-/** Fourth stage: the only one that opens a raw address. */
+/** Fourth stage: a raw address → what the rest of the program may know of it. */
 export class Mask extends Context.Tag("telemetry/pipeline/Mask")<
   Mask,
   {

@@ -4,10 +4,16 @@ import { gunzip } from "node:zlib"
 import { Chunk, Effect, Option, Schema, Stream } from "effect"
 import type { InstallationId } from "../domain/InstallationId.js"
 import { readLines } from "./BlockReader.js"
-import type { BlockTable } from "./BlockTable.js"
-import { StoreError, type TimeRange } from "./Store.js"
+import { type StoredRecord, StoreError, type TimeRange } from "./Store.js"
 
 const gunzipAsync = promisify(gunzip)
+
+/** Prepares a query whose rows are checked against their schema. */
+export type Select = <A, I>(
+  operation: string,
+  row: Schema.Schema<A, I>,
+  sql: string
+) => (...parameters: ReadonlyArray<string | number>) => Effect.Effect<ReadonlyArray<A>, StoreError>
 
 /** Blocks per page: a few MB of lines. */
 const pageBlocks = 8
@@ -17,14 +23,14 @@ export const Blob = Schema.Union(Schema.instanceOf(ArrayBuffer), Schema.Uint8Arr
 const PageRow = Schema.Struct({ id: Schema.Number, gzippedLines: Blob })
 
 /** What has not been drained, in order of arrival. */
-export const readBlocks = (select: BlockTable["select"]): BlockTable["read"] => {
+export const readBlocks = (select: Select) => {
   const readPage = select(
     "read back",
     PageRow,
     `SELECT id, gzipped_lines AS gzippedLines FROM block WHERE installation_id = ? AND id > ?
      AND last_timestamp_ms >= ? AND first_timestamp_ms < ? AND drained_at_ms IS NULL ORDER BY id LIMIT ${pageBlocks}`
   )
-  return (installation: InstallationId, range: TimeRange = {}) => {
+  return (installation: InstallationId, range: TimeRange = {}): Stream.Stream<StoredRecord, StoreError> => {
     const fromMs = range.fromMs ?? 0
     const untilMs = range.untilMs ?? Number.MAX_SAFE_INTEGER
     return Stream.paginateChunkEffect(0, (afterId) =>

@@ -13,8 +13,8 @@ import { dirname } from "node:path"
 import { Clock, Deferred, Duration, Effect, Option, Schedule, Schema, type Scope, type Stream } from "effect"
 import type { Block } from "../domain/Block.js"
 import { InstallationId } from "../domain/InstallationId.js"
-import { Fatal } from "../observability/Fatal.js"
-import { readBlocks } from "./BlockRecords.js"
+import { Fatal } from "../Fatal.js"
+import { readBlocks, type Select } from "./BlockRecords.js"
 import { openErasures } from "./Erasures.js"
 import { damagedFiles, deleteDamagedFiles, markSuspect, openIntact } from "./Intact.js"
 import { prepareInsert } from "./insertBlock.js"
@@ -91,12 +91,7 @@ export interface BlockTable {
   readonly remove: (condition: string, parameter: string | number) => Effect.Effect<number, StoreError>
   /** Leaves no byte of the installation in the file or its log, and refuses what comes of it later. Returns the number of blocks. */
   readonly erase: (installation: InstallationId) => Effect.Effect<number, StoreError>
-  /** A prepared query whose rows are checked against their schema. */
-  readonly select: <A, I>(
-    operation: string,
-    row: Schema.Schema<A, I>,
-    sql: string
-  ) => (...parameters: ReadonlyArray<string | number>) => Effect.Effect<ReadonlyArray<A>, StoreError>
+  readonly select: Select
   /** One transaction. */
   readonly change: <A>(operation: string, body: (db: Sqlite) => A) => Effect.Effect<A, StoreError>
   /** Runs in the background for the life of the table, and again after a failure. */
@@ -125,7 +120,7 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
     Effect.try({ try: body, catch: (cause) => new StoreError({ operation, cause }) }).pipe(
       Effect.tapError(reportDamage)
     )
-  const select: BlockTable["select"] = (operation, row, sql) => {
+  const select: Select = (operation, row, sql) => {
     const statement = db.prepare(sql)
     const decode = Schema.decodeUnknownSync(Schema.Array(row))
     return (...parameters) => attempt(operation, () => decode(statement.all([...parameters])))

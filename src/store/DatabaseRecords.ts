@@ -7,6 +7,7 @@
  * - The journal is read before the database: what moves from one to the other meanwhile is in both, and never in neither.
  */
 import { Chunk, Clock, Duration, Effect, Option, Stream } from "effect"
+import { measurement } from "../domain/Block.js"
 import type { InstallationId } from "../domain/InstallationId.js"
 import type { DatabaseUnavailable } from "./DatabaseAnswer.js"
 import { RecordGatherer } from "./ExportReader.js"
@@ -14,8 +15,8 @@ import type { Journal } from "./Journal.js"
 import { type StoredRecord, StoreError, type TimeRange } from "./Store.js"
 import type { VictoriaMetrics } from "./VictoriaMetrics.js"
 
-/** `measurement_field` is how VictoriaMetrics names the series of a field. */
-export const recordPrefix = "heatpump_metrics_"
+/** Of the names of all series of records. */
+export const recordPrefix = `${measurement}_`
 
 /** Of an export read at once: records in memory by the hundred MB at most. */
 const sliceSamples = 300_000

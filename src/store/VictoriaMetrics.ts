@@ -9,6 +9,7 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Undici from "@effect/platform-node/Undici"
 import { Clock, Context, type Duration, Effect, Layer, Option, Redacted, Schema, Stream } from "effect"
 import { DatabaseUnavailable, retryAfterSeconds, verdictOf, WriteRefused } from "./DatabaseAnswer.js"
+import { databaseFacts } from "./DatabaseFlags.js"
 import type { VictoriaMetricsUrls } from "./VictoriaMetricsUrls.js"
 
 /** When the database took a write, by its own clock if it says so: Unix seconds. */
@@ -238,11 +239,10 @@ const make = Effect.fn("VictoriaMetrics.make")(function* (options: VictoriaMetri
     const { response, text } = yield* ask("show its metrics", HttpClientRequest.get(urls.metrics), queryTimeout)
     const started = /^(?:vm_app_start_timestamp|process_start_time_seconds) (\d+)/m.exec(text)
     const errors = text.matchAll(/^vm_rpc_(?:connection|dial|handshake)_errors_total\{[^}]*\} (\d+)/gm)
-    const deduplication = /^flag\{name="dedup\.minScrapeInterval", value="([^"]*)"/m.exec(text)
     const instance: Instance = {
       startedAtSeconds: response.status === 200 && started !== null ? Number(started[1]) : undefined,
       clusterErrors: [...errors].reduce((sum, [, count]) => sum + Number(count), 0),
-      removesDuplicates: deduplication === null ? undefined : !/^0?[a-z]*$/.test(deduplication[1]!)
+      removesDuplicates: databaseFacts(text).removesDuplicates
     }
     return instance
   })

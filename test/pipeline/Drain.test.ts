@@ -164,7 +164,8 @@ describe("the retry table", () => {
         yield* appendBlocks(...Array.from({ length: 20 }, (_, i) => i + 1))
         yield* drained
         const others = Array.from({ length: 20 }, (_, i) => i + 1).filter((number) => number !== 13)
-        assert.sameMembers(numbersIn(fake.taken), others)
+        // At least once.
+        assert.sameMembers([...new Set(numbersIn(fake.taken))], others)
         const reason = `refused by the database with status ${status}`
         assert.deepStrictEqual((yield* report).quarantined, [{ reason, blocks: 1, samples: 1 }])
         fake.behave = accept

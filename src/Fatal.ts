@@ -4,7 +4,7 @@ import { Cause, Context, Deferred, Effect, FiberId } from "effect"
  * Where a background task reports that the program cannot go on. `serve` waits for it beside its server and ends with
  * the failure; a supervisor starts it anew. A program that does not wait for it, a test for instance, goes on.
  */
-export class Fatal extends Context.Reference<Fatal>()("telemetry/observability/Fatal", {
+export class Fatal extends Context.Reference<Fatal>()("telemetry/Fatal", {
   defaultValue: (): Deferred.Deferred<never, Error> => Deferred.unsafeMake(FiberId.none)
 }) {}
 
