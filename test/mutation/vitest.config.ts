@@ -34,6 +34,7 @@ const testsOf: Readonly<Record<string, ReadonlyArray<string>>> = {
     "pipeline/Write",
     "http/Clients",
     "http/records",
+    "http/manyRecords",
     "http/envelope",
     "http/limits"
   ],

@@ -19,7 +19,7 @@ import { Store } from "../../src/store/Store.js"
 import { noisyBlock } from "../support/blocks.js"
 import { type Environment, layerStoreOf, serverProcess, spawnServer } from "../support/program.js"
 import { canMount, smallDisk } from "../support/smallDisk.js"
-import { installationOf } from "../support/storeContract.js"
+import { installationOf } from "../support/storeHomes.js"
 
 const root = mkdtempSync(join(tmpdir(), "telemetry-damage-"))
 afterAll(() => rmSync(root, { recursive: true }))

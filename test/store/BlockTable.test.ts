@@ -11,7 +11,7 @@ import { Damaged, numberIn } from "../../src/store/Sqlite.js"
 import { StoreError } from "../../src/store/Store.js"
 import { noisyBlock } from "../support/blocks.js"
 import { makeJumpingClock } from "../support/clock.js"
-import { installationOf } from "../support/storeContract.js"
+import { installationOf } from "../support/storeHomes.js"
 import { captureLogs } from "../support/testServer.js"
 
 const root = mkdtempSync(join(tmpdir(), "telemetry-table-"))

@@ -7,7 +7,7 @@ import { VictoriaMetrics } from "../../src/store/VictoriaMetrics.js"
 import { layerVictoriaMetricsStore } from "../../src/store/VictoriaMetricsStore.js"
 import { makeJumpingClock } from "../support/clock.js"
 import { blockOf, freshJournals, startMs } from "../support/journal.js"
-import { installationOf } from "../support/storeContract.js"
+import { installationOf } from "../support/storeHomes.js"
 import { captureLogs } from "../support/testServer.js"
 
 const fresh = freshJournals()

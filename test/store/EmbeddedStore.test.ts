@@ -12,7 +12,8 @@ import { Store, StoreFull } from "../../src/store/Store.js"
 import { blockOf } from "../support/blocks.js"
 import { makeJumpingClock } from "../support/clock.js"
 import { canMount, smallDisk } from "../support/smallDisk.js"
-import { installationOf, storeContract } from "../support/storeContract.js"
+import { storeContract } from "../support/storeContract.js"
+import { installationOf } from "../support/storeHomes.js"
 
 const root = mkdtempSync(join(tmpdir(), "telemetry-store-"))
 afterAll(() => rmSync(root, { recursive: true }))

@@ -5,7 +5,7 @@ import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { openErasures } from "../../src/store/Erasures.js"
 import { canMount, fillDisk, smallDisk } from "../support/smallDisk.js"
-import { installationOf } from "../support/storeContract.js"
+import { installationOf } from "../support/storeHomes.js"
 
 const root = mkdtempSync(join(tmpdir(), "telemetry-erasures-"))
 afterAll(() => rmSync(root, { recursive: true }))

@@ -23,7 +23,7 @@ import { layerEmbeddedStore } from "../../src/store/EmbeddedStore.js"
 import { openSqlite, pageBytes } from "../../src/store/Sqlite.js"
 import { Store } from "../../src/store/Store.js"
 import { noisyBlock } from "../support/blocks.js"
-import { installationOf } from "../support/storeContract.js"
+import { installationOf } from "../support/storeHomes.js"
 import { captureLogs } from "../support/testServer.js"
 
 const root = mkdtempSync(join(tmpdir(), "telemetry-intact-"))

@@ -5,7 +5,7 @@ import * as fc from "fast-check"
 import type { Block } from "../../src/domain/Block.js"
 import type { Journal } from "../../src/store/Journal.js"
 import { blockOf, freshJournals, opened, sizeOf, startMs, sum } from "../support/journal.js"
-import { installationOf } from "../support/storeContract.js"
+import { installationOf } from "../support/storeHomes.js"
 
 const options = freshJournals()
 

@@ -12,7 +12,7 @@ import { migrations } from "../../src/store/migrations.js"
 import { type SalvagedBlock, salvageBlocks } from "../../src/store/Salvage.js"
 import { openSqlite, pageBytes, transaction } from "../../src/store/Sqlite.js"
 import { noisyBlock, recordedBlocks } from "../support/blocks.js"
-import { installationOf } from "../support/storeContract.js"
+import { installationOf } from "../support/storeHomes.js"
 
 const root = mkdtempSync(join(tmpdir(), "telemetry-salvage-"))
 afterAll(() => rmSync(root, { recursive: true }))

@@ -13,7 +13,8 @@ import { layerVictoriaMetricsStore } from "../../src/store/VictoriaMetricsStore.
 import { victoriaMetricsUrls } from "../../src/store/VictoriaMetricsUrls.js"
 import { blockOf } from "../support/blocks.js"
 import { hasVictoriaMetrics } from "../support/realParts.js"
-import { installationOf, storeContract } from "../support/storeContract.js"
+import { storeContract } from "../support/storeContract.js"
+import { installationOf } from "../support/storeHomes.js"
 import { type Database, runningDatabase } from "../support/victoriaMetrics.js"
 
 /** VictoriaMetrics keeps 12 significant digits of a number that is not a short decimal. */

@@ -10,7 +10,7 @@ import type { Block } from "../../src/domain/Block.js"
 import { canonicalModel } from "../../src/domain/ModelName.js"
 import { Journal, type JournalOptions } from "../../src/store/Journal.js"
 import { makeJumpingClock } from "./clock.js"
-import { installationOf } from "./storeContract.js"
+import { installationOf } from "./storeHomes.js"
 import { captureLogs } from "./testServer.js"
 
 export const startMs = 1_795_000_000_000

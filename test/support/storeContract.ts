@@ -1,68 +1,22 @@
-/**
- * What every implementation of the port `Store` must do; run by each implementation's own test file.
- *
- * Batches of one home never share a timestamp, so that a database that identifies samples by series and time can pass.
- */
-import { assert, describe, it } from "@effect/vitest"
+/** What every implementation of the port `Store` must do; run by each implementation's own test file. */
+import { assert, describe } from "@effect/vitest"
 import { Effect, type Layer, Option, Stream } from "effect"
-import * as fc from "fast-check"
-import type { Block } from "../../src/domain/Block.js"
-import { InstallationId } from "../../src/domain/InstallationId.js"
-import { canonicalModel } from "../../src/domain/ModelName.js"
-import { type Appended, Store, type StoredRecord, type TimeRange } from "../../src/store/Store.js"
+import { Store, type TimeRange } from "../../src/store/Store.js"
 import { blockOf, blocksOf } from "./blocks.js"
-import { type JumpingClock, makeJumpingClock } from "./clock.js"
-
-const startMs = Math.floor(Date.now() / 60_000) * 60_000
-const minuteMs = 60_000
-const hourMs = 60 * minuteMs
-
-export const installationOf = (n: number) =>
-  InstallationId.make(`3f2b8c1e-9a47-4d0e-8b65-${String(n).padStart(12, "0")}`)
-
-/** Batch `number` of a home begins `number` hours after the first, three days ago, and has a record a minute. */
-const timestampOf = (number: number, record: number) => startMs - 72 * hourMs + number * hourMs + record * minuteMs
-
-/** `value` is in every record and differs from one batch to the next. */
-const bodyOf = (home: number, number: number, records: number) => ({
-  installation_id: installationOf(home),
-  heatpump_model: "AERO SLM",
-  version: "1.0.1",
-  data: Array.from({ length: records }, (_, i) => ({
-    timestamp: timestampOf(number, i) / 1000,
-    temp_outside: -1,
-    value: number + i / 8
-  }))
-})
-const batch = (home: number, number: number, records = 3) =>
-  Effect.promise(() => blockOf(bodyOf(home, number, records), startMs))
-
-/** What reading gives for it. */
-const recordsOf = (number: number, records = 3) =>
-  Array.from({ length: records }, (_, i) => ({
-    timestampMs: timestampOf(number, i),
-    tags: { model: "AERO_SLM", version: "1.0.1" },
-    values: { temp_outside: -1, value: number + i / 8 }
-  }))
-
-const plain = ({ tags, timestampMs, values }: StoredRecord) => ({
-  timestampMs,
-  tags: Object.fromEntries(tags),
-  values: Object.fromEntries(values)
-})
-
-/** In the order in which they come. */
-const read = (home: number, range?: TimeRange) =>
-  Effect.gen(function* () {
-    const store = yield* Store
-    return Array.from(yield* Stream.runCollect(store.read(installationOf(home), range)), plain)
-  })
-
-/** For tests that do not care for the order. */
-const readByTime = (home: number, range?: TimeRange) =>
-  Effect.map(read(home, range), (records) => records.sort((a, b) => a.timestampMs - b.timestampMs))
-
-const append = (...blocks: ReadonlyArray<Block>) => Effect.flatMap(Store, (store) => store.append(blocks))
+import {
+  append,
+  batch,
+  checkOn,
+  installationOf,
+  plain,
+  read,
+  readByTime,
+  recordsOf,
+  startMs,
+  timestampOf
+} from "./storeHomes.js"
+import { storeQuestions } from "./storeQuestions.js"
+import { storeSequences } from "./storeSequences.js"
 
 /**
  * @param sequences how many random sequences of operations to try
@@ -73,11 +27,7 @@ export const storeContract = <E>(
   layer: () => Layer.Layer<Store, E>,
   { relativeError, sequences }: { readonly sequences: number; readonly relativeError: number }
 ) => {
-  const check = <A, F>(title: string, body: (clock: JumpingClock) => Effect.Effect<A, F, Store>) =>
-    it.live(`${name}: ${title}`, () => {
-      const clock = makeJumpingClock(startMs)
-      return Effect.suspend(() => body(clock)).pipe(Effect.provide(layer()), Effect.withClock(clock.clock))
-    })
+  const check = checkOn(name, layer)
 
   describe("append and read", () => {
     check("gives back every number, flags as 1 and 0, enums as their value", () =>
@@ -211,110 +161,6 @@ export const storeContract = <E>(
     )
   })
 
-  describe("activity", () => {
-    check("counts who was heard of in a window, its start included", (clock) =>
-      Effect.gen(function* () {
-        const store = yield* Store
-        yield* append(yield* batch(1, 1))
-        yield* clock.jumpTo(startMs + hourMs)
-        yield* append(yield* batch(2, 1), yield* batch(3, 1))
-        assert.strictEqual(yield* store.activeInstallations(0), 3)
-        assert.strictEqual(yield* store.activeInstallations(startMs), 3)
-        assert.strictEqual(yield* store.activeInstallations(startMs + 1), 2)
-        assert.strictEqual(yield* store.activeInstallations(startMs + hourMs), 2)
-        assert.strictEqual(yield* store.activeInstallations(startMs + hourMs + 1), 0)
-      })
-    )
-
-    check(
-      "knows the last contact of each home; a duplicate is contact too, a clock set back changes nothing",
-      (clock) =>
-        Effect.gen(function* () {
-          const store = yield* Store
-          const contact = (home: number) => Effect.map(store.lastContactMs(installationOf(home)), Option.getOrUndefined)
-          const one = yield* batch(1, 1)
-          yield* append(one, yield* batch(2, 1))
-          yield* clock.jumpTo(startMs + hourMs)
-          yield* append(one)
-          yield* clock.jumpTo(startMs - hourMs)
-          yield* append(one, yield* batch(1, 2))
-          assert.deepStrictEqual(
-            [yield* contact(1), yield* contact(2), yield* contact(3)],
-            [startMs + hourMs, startMs, undefined]
-          )
-          assert.strictEqual((yield* store.totals).lastReceivedMs, startMs + hourMs)
-          assert.strictEqual(yield* store.activeInstallations(startMs + hourMs), 1)
-        })
-    )
-
-    check("is none at first, and ready for more", () =>
-      Effect.gen(function* () {
-        const store = yield* Store
-        yield* store.ready
-        assert.deepInclude(yield* store.totals, {
-          installations: 0,
-          blocks: 0,
-          records: 0,
-          samples: 0,
-          lastReceivedMs: undefined
-        })
-        assert.strictEqual(yield* store.activeInstallations(0), 0)
-      })
-    )
-  })
-
-  describe("models and means", () => {
-    const day = { fromMs: startMs - 24 * hourMs, untilMs: startMs }
-    const field = (name: string, ...absent: ReadonlyArray<number>) => ({ name, absent })
-    const submitted = (home: number, model: string | null, data: ReadonlyArray<object>, version = "1.0.1") =>
-      Effect.promise(() =>
-        blockOf({ installation_id: installationOf(home), heatpump_model: model, version, data }, startMs)
-      )
-    const at = (hours: number, values: object) => ({ timestamp: (startMs + hours * hourMs) / 1000, ...values })
-
-    check("knows the model that a home submitted last", (clock) =>
-      Effect.gen(function* () {
-        const store = yield* Store
-        const model = (home: number) => Effect.map(store.lastModel(installationOf(home)), Option.getOrUndefined)
-        yield* append(
-          yield* submitted(1, "AERO SLM", [at(-1, { a: 1 })]),
-          yield* submitted(2, null, [at(-1, { a: 1 })])
-        )
-        assert.deepStrictEqual([yield* model(1), yield* model(2), yield* model(3)], ["AERO_SLM", "unknown", undefined])
-        yield* clock.jumpTo(startMs + hourMs)
-        yield* append(yield* submitted(1, "OTHER", [at(-2, { a: 2 })], "1.0.2"))
-        assert.strictEqual(yield* model(1), "OTHER")
-      })
-    )
-
-    check("averages one model's fields by home, in a range, without absent values, over versions", () =>
-      Effect.gen(function* () {
-        const store = yield* Store
-        yield* append(
-          yield* submitted(1, "AERO SLM", [at(-24, { a: 1, b: 10 }), at(-3, { a: 2, b: -1 }), at(-2, { a: 6 })]),
-          yield* submitted(1, "AERO SLM", [at(-1, { a: 7, b: 65_535 }), at(-25, { a: 1000 })], "1.0.2"),
-          yield* submitted(2, "AERO_SLM", [at(-1, { b: -1 }), at(0, { a: 5 })]),
-          yield* submitted(3, "AERO", [at(-1, { a: 50 })]),
-          yield* submitted(4, "AERO SLM", [at(-1, { a: 0.5 }), at(-0.5, { a: 1 })])
-        )
-        const query = {
-          model: canonicalModel("AERO SLM"),
-          fields: [field("a", -1), field("b", -1, 65_535), field("c")]
-        }
-        const means = (range: { readonly fromMs: number; readonly untilMs: number }) =>
-          Effect.map(store.means({ ...query, ...range }), (found) =>
-            Object.fromEntries([...found].map(([id, fields]) => [id, Object.fromEntries(fields)]))
-          )
-        const expected = { [installationOf(1)]: { a: 4, b: 10 }, [installationOf(4)]: { a: 0.75 } }
-        assert.deepStrictEqual(yield* means(day), expected)
-        assert.deepStrictEqual(yield* means({ fromMs: startMs, untilMs: startMs + 1 }), {
-          [installationOf(2)]: { a: 5 }
-        })
-        assert.deepStrictEqual(yield* store.means({ ...query, ...day, model: canonicalModel("NONE") }), new Map())
-      })
-    )
-  })
-
   describe("erase", () => {
     check("leaves nothing of one home and everything of the others; what comes of it later is refused", () =>
       Effect.gen(function* () {
@@ -349,89 +195,6 @@ export const storeContract = <E>(
     )
   })
 
-  const homes = [0, 1, 2]
-  const home = fc.constantFrom(...homes)
-  const recordsIn = (number: number) => 1 + (number % 3)
-  const edge = fc.tuple(fc.nat(6), fc.nat(2)).map(([number, record]) => timestampOf(number, record))
-  const step = fc.oneof(
-    {
-      weight: 5,
-      arbitrary: fc.record({
-        do: fc.constant("append" as const),
-        batches: fc.array(fc.tuple(home, fc.nat(5)), { minLength: 1, maxLength: 4 })
-      })
-    },
-    { weight: 1, arbitrary: fc.record({ do: fc.constant("erase" as const), home }) },
-    { weight: 2, arbitrary: fc.record({ do: fc.constant("read" as const), home, fromMs: edge, untilMs: edge }) },
-    { weight: 2, arbitrary: fc.record({ do: fc.constant("jump" as const), ms: fc.nat(2 * hourMs) }) }
-  )
-
-  it(`${name}: behaves like a map under any sequence of appends, repetitions, erasures and reads`, async () => {
-    const blocks = await Promise.all(
-      homes.map((home) =>
-        Promise.all([0, 1, 2, 3, 4, 5].map((number) => blockOf(bodyOf(home, number, recordsIn(number)), startMs)))
-      )
-    )
-    await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 20 }), (steps) => {
-        const clock = makeJumpingClock(startMs)
-        return Effect.gen(function* () {
-          const store = yield* Store
-          const erasedHomes = new Set<number>()
-          const model = new Map<number, { readonly numbers: Set<number>; contactMs: number }>()
-          const expected = (home: number, fromMs = 0, untilMs = Number.POSITIVE_INFINITY) =>
-            [...(model.get(home)?.numbers ?? [])]
-              .sort((a, b) => a - b)
-              .flatMap((number) => recordsOf(number, recordsIn(number)))
-              .filter(({ timestampMs }) => timestampMs >= fromMs && timestampMs < untilMs)
-
-          for (const step of steps) {
-            if (step.do === "append") {
-              const outcomes = step.batches.map(([home, number]): Appended => {
-                if (erasedHomes.has(home)) return "erased"
-                const entry = model.get(home) ?? { numbers: new Set(), contactMs: 0 }
-                const isKnown = entry.numbers.has(number)
-                entry.numbers.add(number)
-                entry.contactMs = clock.nowMs()
-                model.set(home, entry)
-                return isKnown ? "duplicate" : "stored"
-              })
-              assert.deepStrictEqual(
-                yield* append(...step.batches.map(([home, number]) => blocks[home]![number]!)),
-                outcomes
-              )
-            } else if (step.do === "erase") {
-              const erased = yield* store.erase(installationOf(step.home))
-              assert.strictEqual(erased, model.get(step.home)?.numbers.size ?? 0)
-              model.delete(step.home)
-              erasedHomes.add(step.home)
-            } else if (step.do === "read") {
-              const { fromMs, home, untilMs } = step
-              assert.deepStrictEqual(yield* readByTime(home, { fromMs, untilMs }), expected(home, fromMs, untilMs))
-            } else {
-              yield* clock.jumpTo(clock.nowMs() + step.ms)
-            }
-          }
-          for (const home of homes) {
-            assert.deepStrictEqual(yield* readByTime(home), expected(home))
-            const contact = yield* store.lastContactMs(installationOf(home))
-            assert.strictEqual(Option.getOrUndefined(contact), model.get(home)?.contactMs)
-          }
-          const contacts = [...model.values()].map(({ contactMs }) => contactMs)
-          const sinceMs = startMs + hourMs
-          const active = contacts.filter((contactMs) => contactMs >= sinceMs).length
-          assert.strictEqual(yield* store.activeInstallations(sinceMs), active)
-          const records = homes.flatMap((home) => expected(home))
-          assert.deepInclude(yield* store.totals, {
-            installations: model.size,
-            blocks: [...model.values()].reduce((sum, { numbers }) => sum + numbers.size, 0),
-            records: records.length,
-            samples: 2 * records.length,
-            lastReceivedMs: contacts.length === 0 ? undefined : Math.max(...contacts)
-          })
-        }).pipe(Effect.provide(layer()), Effect.withClock(clock.clock), Effect.runPromise)
-      }),
-      { numRuns: sequences }
-    )
-  })
+  storeQuestions(name, layer)
+  storeSequences(name, layer, sequences)
 }
