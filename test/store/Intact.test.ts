@@ -1,10 +1,7 @@
-import { createHash } from "node:crypto"
 import {
   closeSync,
   cpSync,
   existsSync,
-  mkdirSync,
-  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -14,49 +11,17 @@ import {
   writeFileSync,
   writeSync
 } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Stream } from "effect"
-import type { Block } from "../../src/domain/Block.js"
-import { layerEmbeddedStore } from "../../src/store/EmbeddedStore.js"
-import { openSqlite, pageBytes } from "../../src/store/Sqlite.js"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer } from "effect"
+import { pageBytes } from "../../src/store/Sqlite.js"
 import { Store } from "../../src/store/Store.js"
-import { noisyBlock } from "../support/blocks.js"
-import { installationOf } from "../support/storeHomes.js"
+import { contents, crashedStores, fileIn, layerIn, logIn } from "../support/crashedStores.js"
+import { freshDirectories } from "../support/embeddedStores.js"
 import { captureLogs } from "../support/testServer.js"
 
-const root = mkdtempSync(join(tmpdir(), "telemetry-intact-"))
-afterAll(() => rmSync(root, { recursive: true }))
-
-const nowMs = Date.now()
-const homes = [1, 2, 3].map(installationOf)
-
-let directories = 0
-const freshDirectory = () => {
-  const directory = join(root, String(directories++))
-  mkdirSync(directory)
-  return directory
-}
-const fileIn = (directory: string) => join(directory, "telemetry.sqlite")
-const logIn = (directory: string) => `${fileIn(directory)}-wal`
-
-const layerIn = (directory: string) =>
-  layerEmbeddedStore({ file: fileIn(directory), retention: Duration.days(365), minFreeDiskBytes: 2 ** 26 })
-
-/** What can be read: one digest per home over its records, and their number. */
-const contents = Effect.gen(function* () {
-  const store = yield* Store
-  const { blocks } = yield* store.totals
-  const records = yield* Effect.forEach(homes, (home) =>
-    Effect.map(Stream.runCollect(store.read(home)), (records) =>
-      Array.from(records, ({ tags, timestampMs, values }) =>
-        JSON.stringify([[...tags], timestampMs, [...values]])
-      ).sort()
-    )
-  )
-  return { blocks, records: records.map((lines) => createHash("sha256").update(lines.join()).digest("hex")) }
-})
+const freshDirectory = freshDirectories()
+const stores = crashedStores(freshDirectory)
 
 /** Opens the store, reads everything, appends one more block and closes; with what was logged meanwhile. */
 const serveOnce = (directory: string) =>
@@ -64,48 +29,11 @@ const serveOnce = (directory: string) =>
     const logs = captureLogs()
     const served = yield* Effect.gen(function* () {
       const found = yield* contents
-      assert.deepStrictEqual(yield* (yield* Store).append([late]), ["stored"])
+      assert.deepStrictEqual(yield* (yield* Store).append([stores().late]), ["stored"])
       return found
     }).pipe(Effect.provide(Layer.provideMerge(layerIn(directory), logs.layer)))
     return { ...served, log: logs.lines.join("\n") }
   })
-
-let stored: ReadonlyArray<Block> = []
-let late: Block
-/** As a power cut leaves it: the first half of the blocks in the file, all of them in the log. */
-let crashed = ""
-/** As a stop leaves it. */
-let closed = ""
-/** The file when half of the blocks were in it. */
-let behind: Buffer
-let expected: Effect.Effect.Success<typeof contents>
-
-beforeAll(async () => {
-  const sizes = [1, 1, 8, 2, 20, 1]
-  const noisy = await Promise.all(
-    Array.from({ length: 30 }, (_, i) => noisyBlock(homes[i % 3]!, i, sizes[i % 6]!, nowMs))
-  )
-  const large = await noisyBlock(homes[0]!, 30, 40, nowMs)
-  stored = [...noisy, large]
-  late = await noisyBlock(installationOf(9), 99, 1, nowMs)
-  closed = freshDirectory()
-  crashed = freshDirectory()
-  const half = freshDirectory()
-  await Effect.gen(function* () {
-    const store = yield* Store
-    for (const block of noisy.slice(0, 15)) yield* store.append([block])
-    cpSync(closed, half, { recursive: true })
-    // Writes its log back.
-    yield* Effect.scoped(openSqlite(fileIn(half)))
-    behind = readFileSync(fileIn(half))
-    for (const block of noisy.slice(15)) yield* store.append([block])
-    yield* store.append([large])
-    expected = yield* contents
-    cpSync(closed, crashed, { recursive: true })
-  }).pipe(Effect.provide(layerIn(closed)), Effect.runPromise)
-  // What the log was opened with, however much of it had been written back by then.
-  rmSync(`${fileIn(crashed)}-shm`)
-})
 
 const copyOf = (directory: string) => {
   const copy = freshDirectory()
@@ -136,9 +64,9 @@ const commitsOf = (log: Buffer) => {
 describe("a damaged file is repaired at start", () => {
   it.live("not when nothing is damaged: after a stop and after a crash all is there, and nothing is logged", () =>
     Effect.gen(function* () {
-      for (const directory of [closed, crashed].map(copyOf)) {
+      for (const directory of [stores().closed, stores().crashed].map(copyOf)) {
         const { log, ...found } = yield* serveOnce(directory)
-        assert.deepStrictEqual(found, expected)
+        assert.deepStrictEqual(found, stores().expected)
         assert.strictEqual(log, "")
         assert.deepStrictEqual(setAsideIn(directory), [])
       }
@@ -155,7 +83,7 @@ describe("a damaged file is repaired at start", () => {
   }> = [
     {
       name: "broken log: overwritten in its midst",
-      of: () => crashed,
+      of: () => stores().crashed,
       damage: (directory) => {
         // In the body of the first frame of a transaction of several, in an overflow page.
         const commits = commitsOf(readFileSync(logIn(directory)))
@@ -163,37 +91,37 @@ describe("a damaged file is repaired at start", () => {
         overwrite(logIn(directory), commits[middle - 1]! + 3 * frameBytes + 100, noise(4096))
       },
       line: /damaged: broken log: /,
-      atLeast: () => stored.length - 1
+      atLeast: () => stores().stored.length - 1
     },
     {
       name: "broken log: its beginning is lost",
-      of: () => crashed,
+      of: () => stores().crashed,
       damage: (directory) => overwrite(logIn(directory), 0, Buffer.alloc(4096)),
       line: /damaged: broken log: /,
-      atLeast: () => stored.length
+      atLeast: () => stores().stored.length
     },
     {
       name: "lost file: the log is there, the file is not",
-      of: () => crashed,
+      of: () => stores().crashed,
       damage: (directory) => rmSync(fileIn(directory)),
       line: /damaged: lost file: /,
-      atLeast: () => stored.length
+      atLeast: () => stores().stored.length
     },
     {
       name: "lost file: the file is empty",
-      of: () => crashed,
+      of: () => stores().crashed,
       damage: (directory) => truncateSync(fileIn(directory)),
       line: /damaged: lost file: /,
-      atLeast: () => stored.length
+      atLeast: () => stores().stored.length
     },
     {
       name: "malformed database: half written back when its log was lost",
-      of: () => closed,
+      of: () => stores().closed,
       damage: (directory) => {
         const file = readFileSync(fileIn(directory))
         // Every other page is still as it was.
-        for (let page = 2; (page + 1) * pageBytes <= behind.length; page += 2) {
-          behind.copy(file, page * pageBytes, page * pageBytes, (page + 1) * pageBytes)
+        for (let page = 2; (page + 1) * pageBytes <= stores().behind.length; page += 2) {
+          stores().behind.copy(file, page * pageBytes, page * pageBytes, (page + 1) * pageBytes)
         }
         writeFileSync(fileIn(directory), file)
       },
@@ -202,21 +130,21 @@ describe("a damaged file is repaired at start", () => {
     },
     {
       name: "file is not a database: its first page is zeros",
-      of: () => closed,
+      of: () => stores().closed,
       damage: (directory) => overwrite(fileIn(directory), 0, Buffer.alloc(pageBytes)),
       line: /damaged: file is not a database/,
-      atLeast: () => stored.length
+      atLeast: () => stores().stored.length
     },
     {
       name: "malformed: the schema is overwritten",
-      of: () => closed,
+      of: () => stores().closed,
       damage: (directory) => overwrite(fileIn(directory), 100, noise(pageBytes - 100)),
       line: /damaged: .*malformed/,
-      atLeast: () => stored.length
+      atLeast: () => stores().stored.length
     },
     {
       name: "malformed: a tree's page is overwritten",
-      of: () => closed,
+      of: () => stores().closed,
       damage: (directory) => {
         const file = readFileSync(fileIn(directory))
         const pages = Array.from({ length: file.length / pageBytes - 2 }, (_, i) => i + 2)
@@ -224,19 +152,19 @@ describe("a damaged file is repaired at start", () => {
         overwrite(fileIn(directory), leaf * pageBytes, noise(4096))
       },
       line: /damaged: malformed database: /,
-      atLeast: () => stored.length / 2
+      atLeast: () => stores().stored.length / 2
     },
     {
       name: "malformed: truncated",
-      of: () => closed,
+      of: () => stores().closed,
       damage: (directory) =>
         truncateSync(fileIn(directory), Math.floor(readFileSync(fileIn(directory)).length * 0.7) + 1000),
       line: /damaged: .*malformed/,
-      atLeast: () => stored.length / 2
+      atLeast: () => stores().stored.length / 2
     },
     {
       name: "file is not a database: replaced by garbage",
-      of: () => closed,
+      of: () => stores().closed,
       damage: (directory) => writeFileSync(fileIn(directory), noise(300_000)),
       line: /damaged: file is not a database/,
       atLeast: () => 0
@@ -255,7 +183,7 @@ describe("a damaged file is repaired at start", () => {
         assert.match(log, line)
         assert.match(log, /has been set aside/)
         assert.isAtLeast(found.blocks, atLeast())
-        if (found.blocks === stored.length) assert.deepStrictEqual(found, expected)
+        if (found.blocks === stores().stored.length) assert.deepStrictEqual(found, stores().expected)
         assert.include(log, `"savedBlocks":${found.blocks}`)
 
         // What was damaged is kept as it was, under a name of its own.
@@ -268,9 +196,9 @@ describe("a damaged file is repaired at start", () => {
 
         // What was saved can be stored again without doubles, and the next start finds nothing wrong.
         yield* Effect.gen(function* () {
-          yield* (yield* Store).append(stored)
-          assert.strictEqual((yield* contents).blocks, stored.length + 1)
-          assert.deepStrictEqual((yield* contents).records, expected.records)
+          yield* (yield* Store).append(stores().stored)
+          assert.strictEqual((yield* contents).blocks, stores().stored.length + 1)
+          assert.deepStrictEqual((yield* contents).records, stores().expected.records)
         }).pipe(Effect.provide(layerIn(directory)))
         assert.isAtMost(setAsideIn(directory).length, 1)
       })
@@ -279,7 +207,7 @@ describe("a damaged file is repaired at start", () => {
 
   it.live("torn log: its last transaction, never acknowledged, is dropped with a word; the rest is there", () =>
     Effect.gen(function* () {
-      const commits = commitsOf(readFileSync(logIn(crashed)))
+      const commits = commitsOf(readFileSync(logIn(stores().crashed)))
       const last = commits.at(-1)!
       const tears: ReadonlyArray<(file: string) => void> = [
         (file) => truncateSync(file, last + 5000),
@@ -288,10 +216,10 @@ describe("a damaged file is repaired at start", () => {
         (file) => truncateSync(file, last - frameBytes)
       ]
       for (const tear of tears) {
-        const directory = copyOf(crashed)
+        const directory = copyOf(stores().crashed)
         tear(logIn(directory))
         const { blocks, log } = yield* serveOnce(directory)
-        assert.strictEqual(blocks, stored.length - 1)
+        assert.strictEqual(blocks, stores().stored.length - 1)
         assert.match(log, /torn log: /)
         assert.deepStrictEqual(setAsideIn(directory), [])
       }
@@ -301,7 +229,7 @@ describe("a damaged file is repaired at start", () => {
   it.live("missing log, the file being whole: what had been written back is served", () =>
     Effect.gen(function* () {
       const directory = freshDirectory()
-      writeFileSync(fileIn(directory), behind)
+      writeFileSync(fileIn(directory), stores().behind)
       const { blocks, log } = yield* serveOnce(directory)
       assert.deepStrictEqual([blocks, log], [15, ""])
     })
@@ -312,7 +240,7 @@ describe("a repair that is interrupted", () => {
   /** Its states, by replaying its renames: everything written, and as many of them done. */
   it.live("between its renames is finished at the next start, and no log meets another's file", () =>
     Effect.gen(function* () {
-      const repaired = copyOf(crashed)
+      const repaired = copyOf(stores().crashed)
       overwrite(logIn(repaired), 0, Buffer.alloc(4096))
       const damaged = copyOf(repaired)
       yield* Effect.scoped(Layer.build(Layer.provide(layerIn(repaired), captureLogs().layer)))
@@ -323,7 +251,7 @@ describe("a repair that is interrupted", () => {
           renameSync(fileIn(directory) + suffix, `${fileIn(directory)}.damaged-20200101T000000000Z${suffix}`)
         }
         const { log, ...found } = yield* serveOnce(directory)
-        assert.deepStrictEqual(found, expected)
+        assert.deepStrictEqual(found, stores().expected)
         assert.match(log, /a repair that had been interrupted is complete/)
         assert.notMatch(log, /damaged: /)
         assert.deepStrictEqual(leftovers(directory), [])
@@ -335,13 +263,13 @@ describe("a repair that is interrupted", () => {
 
   it.live("while it saves is begun anew", () =>
     Effect.gen(function* () {
-      const directory = copyOf(closed)
+      const directory = copyOf(stores().closed)
       overwrite(fileIn(directory), 0, Buffer.alloc(pageBytes))
       for (const suffix of ["", "-journal"]) {
-        writeFileSync(`${fileIn(directory)}.salvaging${suffix}`, behind.subarray(0, 100_000))
+        writeFileSync(`${fileIn(directory)}.salvaging${suffix}`, stores().behind.subarray(0, 100_000))
       }
       const { log, ...found } = yield* serveOnce(directory)
-      assert.deepStrictEqual(found, expected)
+      assert.deepStrictEqual(found, stores().expected)
       assert.match(log, /damaged: file is not a database/)
       assert.deepStrictEqual(leftovers(directory), [])
     })
