@@ -5,6 +5,8 @@
  * body comes most slowly, or whose answer is not being read, if that is slow indeed; then also what has only just begun to
  * wait; at last the slowest of all requests. So connections that are held open cost nobody else anything: a client that sends its
  * request at once is not the one waiting longest, however many come and wait. nginx and lighttpd do so with idle ones.
+ * Addresses are not told apart: behind a proxy or a container's network all have the same. Whoever is to crowd out a home
+ * must have as many connections as there may be, and send on each of them faster than the home does.
  *
  * Invariants: every open connection is in exactly one of `waiting` and `busy`, each in order of time. There may be more than
  * `max` for the moment in which a request that has come with its connection is read. Cost: two operations on a Map for each

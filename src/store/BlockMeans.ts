@@ -14,12 +14,14 @@ const gunzipAsync = promisify(gunzip)
 
 /** Ids are random, so the first ones in their order are a fair sample, and the same every time. */
 const mostInstallations = 250
+/** In memory at once: a home that sends a thousand times as much as others has as many blocks. */
+const pageBlocks = 8
 /** A logger's clock may be ahead by that much: its samples arrive before their time. */
 const aheadMs = Duration.toMillis("1 day")
 
 const operation = "average"
 const IdRow = Schema.Struct({ id: Schema.String })
-const LinesRow = Schema.Struct({ gzippedLines: Blob })
+const LinesRow = Schema.Struct({ activityAtMs: Schema.Number, gzippedLines: Blob })
 
 /** Sums one installation's samples by field. */
 class Sums implements ColumnSink {
@@ -61,8 +63,9 @@ export const blockMeans = (table: BlockTable) => {
   const findBlocks = table.select(
     operation,
     LinesRow,
-    `SELECT gzipped_lines AS gzippedLines FROM block WHERE installation_id = ? AND activity_at_ms >= ?
-     AND last_timestamp_ms >= ? AND first_timestamp_ms < ? AND model = ?`
+    `SELECT activity_at_ms AS activityAtMs, gzipped_lines AS gzippedLines FROM block
+     WHERE installation_id = ? AND activity_at_ms > ? AND last_timestamp_ms >= ? AND first_timestamp_ms < ? AND model = ?
+     ORDER BY activity_at_ms LIMIT ${pageBlocks}`
   )
   return Effect.fn("BlockMeans.means")(function* (query: MeansQuery) {
     const { fromMs, model, untilMs } = query
@@ -70,14 +73,20 @@ export const blockMeans = (table: BlockTable) => {
     const found = new Map<string, ReadonlyMap<string, number>>()
     for (const { id } of yield* findInstallations(fromMs, untilMs, model)) {
       const sums = new Sums(query)
-      for (const { gzippedLines } of yield* findBlocks(id, fromMs - aheadMs, fromMs, untilMs, model)) {
-        const lines = yield* Effect.tryPromise({
-          try: () => gunzipAsync(gzippedLines),
-          catch: (cause) => new StoreError({ operation, cause })
-        })
-        addLines(lines, sums, names)
-        // Submissions get their turn.
-        yield* Effect.yieldNow()
+      // No two blocks of an installation have the same time.
+      let afterMs: number | undefined = fromMs - aheadMs - 1
+      while (afterMs !== undefined) {
+        const page: ReadonlyArray<typeof LinesRow.Type> = yield* findBlocks(id, afterMs, fromMs, untilMs, model)
+        for (const { gzippedLines } of page) {
+          const lines = yield* Effect.tryPromise({
+            try: () => gunzipAsync(gzippedLines),
+            catch: (cause) => new StoreError({ operation, cause })
+          })
+          addLines(lines, sums, names)
+          // Submissions get their turn.
+          yield* Effect.yieldNow()
+        }
+        afterMs = page.at(-1)?.activityAtMs
       }
       const means = sums.means()
       if (means.size > 0) found.set(id, means)

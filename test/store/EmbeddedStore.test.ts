@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Effect, Stream } from "effect"
 import Database from "libsql"
 import type { Block } from "../../src/domain/Block.js"
+import { unknownModel } from "../../src/domain/ModelName.js"
 import { layerEmbeddedStore } from "../../src/store/EmbeddedStore.js"
 import { migrations } from "../../src/store/migrations.js"
 import { DatabaseUnusable, openSqlite } from "../../src/store/Sqlite.js"
@@ -149,6 +150,20 @@ describe("append and read of the embedded store", () => {
       assert.strictEqual((yield* Effect.flip(append(good, bad)))._tag, "StoreError")
       assert.deepInclude(yield* totals, { installations: 0, blocks: 0, records: 0 })
       assert.deepStrictEqual(yield* append(good), ["stored"])
+    }).pipe(opened(freshDirectory()))
+  )
+
+  it.live("averages over all blocks of a home, however many", () =>
+    Effect.gen(function* () {
+      for (let value = 0; value < 20; value++) yield* append(yield* blockAt(1, value, [nowMs - 1_000 + value]))
+      const store = yield* Store
+      const query = {
+        model: unknownModel,
+        fields: [{ name: "value", absent: [] }],
+        fromMs: nowMs - 1_000,
+        untilMs: nowMs
+      }
+      assert.deepStrictEqual(yield* store.means(query), new Map([[installationOf(1), new Map([["value", 9.5]])]]))
     }).pipe(opened(freshDirectory()))
   )
 
