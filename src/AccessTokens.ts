@@ -36,7 +36,8 @@ const kept = Effect.fn("AccessTokens.kept")(function* (dataDir: string) {
   const fs = yield* FileSystem.FileSystem
   const file = yield* tokenFile(dataDir)
   if (!(yield* fs.exists(file))) {
-    // Beside its place first: half a token, all that a full disk or a power cut leaves, would be refused at every start.
+    // Beside its place first: half a token, all that a full disk or a power cut leaves, would be refused at every
+    // start.
     const writing = `${file}.writing`
     yield* Effect.scoped(
       Effect.gen(function* () {

@@ -3,7 +3,8 @@ import { Brand, Redacted } from "effect"
 
 /**
  * A client's address as the socket, or a proxy that we trust, knows it. `Redacted` prints, serialises and inspects as
- * `<redacted>`, so it cannot reach a log or a body by accident; only `Mask` and `Grants` open it, and what they make of it is no address any more.
+ * `<redacted>`, so it cannot reach a log or a body by accident; only `Mask` and `Grants` open it, and what they make of
+ * it is no address any more.
  */
 export type RawAddress = Redacted.Redacted<string> & Brand.Brand<"RawAddress">
 

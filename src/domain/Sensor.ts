@@ -6,7 +6,10 @@ import { type Sensor, sensorTable } from "./SensorTable.js"
  */
 export const fieldNamePattern = /^(?!__)[A-Za-z0-9_]{1,128}$/
 
-/** Bounds of a field that the registry does not know: up to 13 digits before the point leave VictoriaMetrics two after it. */
+/**
+ * Bounds of a field that the registry does not know: up to 13 digits before the point leave VictoriaMetrics two after
+ * it.
+ */
 export const unknownFieldLimit = 1e13
 
 /** A non-zero magnitude below this is a byte-order fault, never a measurement. */

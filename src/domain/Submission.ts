@@ -66,8 +66,9 @@ export interface Submission {
   readonly sources: ReadonlyArray<Source>
   readonly readings: ReadonlyArray<Reading>
   /**
-   * What the readings hold, as line protocol's field sets (`name=1,other=2.5`): distinct names that need no escaping, finite
-   * numbers in the shortest form that reads back as exactly themselves. Borrowed: valid as long as the submission's use.
+   * What the readings hold, as line protocol's field sets (`name=1,other=2.5`): distinct names that need no escaping,
+   * finite numbers in the shortest form that reads back as exactly themselves. Borrowed: valid as long as the
+   * submission's use.
    */
   readonly fieldSets: Buffer
   /** `processed + rejected` = records sent. */

@@ -1,11 +1,11 @@
 /**
  * Who is on the other end of a request.
  *
- * `X-Forwarded-For` and `Forwarded` are lists to which every proxy appends the address it was called from, so they are read
- * from the right: as long as the one who appended is a proxy of `TRUSTED_PROXIES`, what it appended is believed. The first
- * address that is not one of them is the client's; whatever stands left of it the client may have made up. An entry that is
- * no address ends the walk at the proxy that wrote it. When both headers are there and tell different stories, a proxy that
- * writes only one of them has passed on the other as the client sent it, and neither is believed.
+ * `X-Forwarded-For` and `Forwarded` are lists to which every proxy appends the address it was called from, so they are
+ * read from the right: as long as the one who appended is a proxy of `TRUSTED_PROXIES`, what it appended is believed.
+ * The first address that is not one of them is the client's; whatever stands left of it the client may have made up. An
+ * entry that is no address ends the walk at the proxy that wrote it. When both headers are there and tell different
+ * stories, a proxy that writes only one of them has passed on the other as the client sent it, and neither is believed.
  *
  * https://www.rfc-editor.org/rfc/rfc7239 (Forwarded)
  */

@@ -1,16 +1,17 @@
 /**
  * At most so many connections, and none of them for ever: when there are more, some give way.
  *
- * In this order: those that have waited longest for a request (silent, half a head, idle between two requests); those whose
- * body comes most slowly, or whose answer is not being read, if that is slow indeed; then also what has only just begun to
- * wait; at last the slowest of all requests. So connections that are held open cost nobody else anything: a client that sends its
- * request at once is not the one waiting longest, however many come and wait. nginx and lighttpd do so with idle ones.
- * Addresses are not told apart: behind a proxy or a container's network all have the same. Whoever is to crowd out a home
- * must have as many connections as there may be, and send on each of them faster than the home does.
+ * In this order: those that have waited longest for a request (silent, half a head, idle between two requests); those
+ * whose body comes most slowly, or whose answer is not being read, if that is slow indeed; then also what has only just
+ * begun to wait; at last the slowest of all requests. So connections that are held open cost nobody else anything: a
+ * client that sends its request at once is not the one waiting longest, however many come and wait. nginx and lighttpd
+ * do so with idle ones. Addresses are not told apart: behind a proxy or a container's network all have the same.
+ * Whoever is to crowd out a home must have as many connections as there may be, and send on each of them faster than
+ * the home does.
  *
- * Invariants: every open connection is in exactly one of `waiting` and `busy`, each in order of time. There may be more than
- * `max` for the moment in which a request that has come with its connection is read. Cost: two operations on a Map for each
- * request; a pass over all connections while there are too many, at most every 20 ms.
+ * Invariants: every open connection is in exactly one of `waiting` and `busy`, each in order of time. There may be more
+ * than `max` for the moment in which a request that has come with its connection is read. Cost: two operations on a Map
+ * for each request; a pass over all connections while there are too many, at most every 20 ms.
  */
 import { readFileSync } from "node:fs"
 import type { IncomingMessage, ServerResponse } from "node:http"

@@ -1,8 +1,10 @@
 /**
- * One home's records as text, for the person they belong to (GDPR, Art. 20: "structured, commonly used and machine-readable").
+ * One home's records as text, for the person they belong to (GDPR, Art. 20: "structured, commonly used and
+ * machine-readable").
  *
  * - JSON lines: one object per record and heat pump: `timestamp` (Unix seconds), `tags`, `values`.
- * - CSV (RFC 4180, without quotes, which nothing in it needs): one line per sample, so that the columns are the same for all.
+ * - CSV (RFC 4180, without quotes, which nothing in it needs): one line per sample, so that the columns are the same
+ *   for all.
  */
 import { Chunk, Stream } from "effect"
 import type { StoredRecord } from "../store/Store.js"

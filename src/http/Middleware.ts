@@ -105,7 +105,8 @@ export const layerEdge = HttpApiBuilder.middleware(
       Effect.withFiberRuntime((fiber) => {
         const request = Context.unsafeGet(fiber.currentContext, HttpServerRequest.HttpServerRequest)
         const client = clients.of(request)
-        // Answers what no handler did: unknown addresses, and our own mistakes, which are logged and never described outside.
+        // Answers what no handler did: unknown addresses, and our own mistakes, which are logged and never described
+        // outside.
         const answered = Effect.catchAllCause(app, (cause) => answerFailure(request, cause))
         return withinQuota(request, client, answered).pipe(
           Effect.zipLeft(Effect.when(warnOnce, () => client.isThroughStranger)),
@@ -127,8 +128,8 @@ const statusOf = (exit: Exit.Exit<HttpServerResponse.HttpServerResponse, unknown
 }
 
 /**
- * One line per request: method, route, status, duration, masked address. No query, no header, no body. Whatever is logged
- * on behalf of the request has its id, which its answer names too.
+ * One line per request: method, route, status, duration, masked address. No query, no header, no body. Whatever is
+ * logged on behalf of the request has its id, which its answer names too.
  */
 export const accessLog = <E, R>(app: HttpApp.Default<E, R>): HttpApp.Default<E, R | Clients> =>
   Effect.withFiberRuntime((fiber) => {

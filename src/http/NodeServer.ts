@@ -62,7 +62,8 @@ export const makeNodeServer = (options: NodeServerOptions): Server => {
     response.writeHead(417, { "content-type": "application/json", "content-length": body.length, connection: "close" })
     response.end(body)
   })
-  // Effect listens for upgrades, and then Node gives every request that offers one (`Upgrade: h2c`) away without its body.
+  // Effect listens for upgrades, and then Node gives every request that offers one (`Upgrade: h2c`) away without its
+  // body.
   server.on("newListener", (event, listener) => {
     if (event === "upgrade") queueMicrotask(() => server.off("upgrade", listener))
   })

@@ -1,6 +1,6 @@
 /**
- * What the installations with one heat pump model have in common, without telling of any of them: groups below a size are
- * withheld, and quantiles stand for the extremes.
+ * What the installations with one heat pump model have in common, without telling of any of them: groups below a size
+ * are withheld, and quantiles stand for the extremes.
  */
 import { Cache, Clock, Context, Duration, Effect, Exit, Layer } from "effect"
 import { canonicalModel } from "../domain/ModelName.js"

@@ -63,10 +63,10 @@ const tooLarge = (maxBytes: number, where: string) =>
 export type CopyBody = (buffer: ByteBuffer) => Buffer
 
 /**
- * Reads and decompresses a body, counting bytes on both sides of the decompressor while they stream, so that
- * neither a long body nor a decompression bomb is ever held in memory beyond `maxBytes`. Ends with the first violation; the
- * rest of the request is then left unread (`http/NodeServer` closes such connections). Buffers are for bodies that are whole:
- * those that come slowly, or never, would keep them from others.
+ * Reads and decompresses a body, counting bytes on both sides of the decompressor while they stream, so that neither a
+ * long body nor a decompression bomb is ever held in memory beyond `maxBytes`. Ends with the first violation; the rest
+ * of the request is then left unread (`http/NodeServer` closes such connections). Buffers are for bodies that are
+ * whole: those that come slowly, or never, would keep them from others.
  *
  * @param room asked before more is kept; while there is none, neither the request nor its decompressor goes on
  */
@@ -99,7 +99,8 @@ export const readBody = (
     const onPlain = (chunk: Buffer) => {
       plainBytes += chunk.length
       if (plainBytes > maxBytes) return finish(tooLarge(maxBytes, "after decompression"))
-      // Collected first and copied at the end: freed one by one, the chunks would make malloc return their pages each time.
+      // Collected first and copied at the end: freed one by one, the chunks would make malloc return their pages each
+      // time.
       chunks.push(chunk)
       const source = decompressor ?? request
       if (!room(plainBytes, () => source.resume())) source.pause()

@@ -2,17 +2,17 @@
  * From the journal into the time-series database, for ever.
  *
  * Invariants:
- * - At least once: a block leaves the journal only when the database cannot lose it any more. What is sent twice has the
- *   same series and timestamps, which the database stores once.
+ * - At least once: a block leaves the journal only when the database cannot lose it any more. What is sent twice has
+ *   the same series and timestamps, which the database stores once.
  * - Blocks are sent in order of arrival, a few requests at a time.
- * - A block that the database refuses goes into quarantine, alone; one that the database fails to take waits, and with it
- *   all that came after it: nothing is wrong with them.
- * - Where submissions and database share a machine, submissions go first, as long as the journal has room and nothing waits
- *   for minutes: of the homes that come at once after an outage none tries again, and the database can wait.
+ * - A block that the database refuses goes into quarantine, alone; one that the database fails to take waits, and with
+ *   it all that came after it: nothing is wrong with them.
+ * - Where submissions and database share a machine, submissions go first, as long as the journal has room and nothing
+ *   waits for minutes: of the homes that come at once after an outage none tries again, and the database can wait.
  *
  * VictoriaMetrics answers before what it took is on its disk; a crash costs it its last seconds
- * (https://docs.victoriametrics.com/#storage). So an accepted block stays in the journal for `settle`, and when the database
- * turns out to have started after it took a block, that block is sent again.
+ * (https://docs.victoriametrics.com/#storage). So an accepted block stays in the journal for `settle`, and when the
+ * database turns out to have started after it took a block, that block is sent again.
  */
 import { Cause, Clock, Duration, Effect, Exit, Layer, Option, Random, Schedule } from "effect"
 import { runForever } from "../Fatal.js"

@@ -15,7 +15,10 @@ interface Encoded {
 
 const gzipAsync = promisify(gzip)
 
-/** Level 1: later levels cost more CPU than they save disk. A chunk that holds a whole block saves trips between threads. */
+/**
+ * Level 1: later levels cost more CPU than they save disk. A chunk that holds a whole block saves trips between
+ * threads.
+ */
 const gzipOptions = { level: constants.Z_BEST_SPEED, chunkSize: 256 * 1024 }
 
 const prefixOf = (submission: Submission, source: Source): Buffer => {
@@ -30,7 +33,10 @@ const prefixOf = (submission: Submission, source: Source): Buffer => {
 const space = 0x20
 const newline = 0x0a
 
-/** Source of the format: InfluxDB line protocol reference, as VictoriaMetrics reads it (`measurement,tag=value field=1 timestamp`). */
+/**
+ * Source of the format: InfluxDB line protocol reference, as VictoriaMetrics reads it (`measurement,tag=value field=1
+ * timestamp`).
+ */
 const writeLine = (buffer: ByteBuffer, prefix: Buffer, fieldSets: Buffer, reading: Reading): void => {
   const { start, end, timestampMs } = reading
   buffer.reserve(prefix.length + end - start + maxNumberBytes + 2)
@@ -79,7 +85,9 @@ const dayMs = 86_400_000
 /** Retention removes whole blocks: a sample stays that much longer than it should at most. */
 const longestSpanMs = 2 * dayMs
 
-/** The submission itself when it spans two days at most, which all but the oddest do; else a part for each day (UTC). */
+/**
+ * The submission itself when it spans two days at most, which all but the oddest do; else a part for each day (UTC).
+ */
 const partsOf = (submission: Submission): ReadonlyArray<Submission> => {
   let firstMs = Number.POSITIVE_INFINITY
   let lastMs = 0
@@ -102,7 +110,10 @@ const receiptOf = (blocks: ReadonlyArray<Block>): string => {
 
 const sha256 = (bytes: Buffer): Buffer => createHash("sha256").update(bytes).digest()
 
-/** Third stage: a submission → blocks of line protocol, one per source and two days at most, compressed outside the main thread. */
+/**
+ * Third stage: a submission → blocks of line protocol, one per source and two days at most, compressed outside the main
+ * thread.
+ */
 export class Encode extends Context.Tag("telemetry/pipeline/Encode")<
   Encode,
   { readonly blocks: (submission: Submission) => Effect.Effect<Encoded> }

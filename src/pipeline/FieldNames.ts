@@ -1,6 +1,6 @@
 /**
- * Which field names outside the sensor registry each installation has used: every one of them is a series of its own in the
- * database, for ever.
+ * Which field names outside the sensor registry each installation has used: every one of them is a series of its own in
+ * the database, for ever.
  *
  * Memory: at most `maxNames` names in all (about 100 bytes each); the installations that were not heard of longest are
  * forgotten first, and may then use new ones.

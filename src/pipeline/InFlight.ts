@@ -2,8 +2,8 @@
  * The bytes of all bodies that are being read and decoded at once: the memory that submissions take.
  *
  * - A body takes room as it comes and not as it is announced, so that holding room costs a client as many bytes.
- * - One that needs more than is free is paused until others are done, the oldest first. The oldest of all never waits, so
- *   that one is always getting done: the bound may be exceeded by one body.
+ * - One that needs more than is free is paused until others are done, the oldest first. The oldest of all never waits,
+ *   so that one is always getting done: the bound may be exceeded by one body.
  * - While others wait, a body that comes too slowly (`Pace`) is given up; one that had to wait for too long is refused.
  *
  * Cost: an addition per chunk. Memory: `maxBytes`, one body, and a first step for each connection.

@@ -1,6 +1,6 @@
 /**
- * Whether a body comes fast enough to be waited for while others need its place: at least as fast as it must to be whole
- * within five minutes, and never slower than the slowest modem.
+ * Whether a body comes fast enough to be waited for while others need its place: at least as fast as it must to be
+ * whole within five minutes, and never slower than the slowest modem.
  */
 const wholeWithinMs = 300_000
 const leastBytesPerSecond = 1_000

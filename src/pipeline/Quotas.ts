@@ -17,7 +17,9 @@ interface QuotaOptions {
   readonly addressNewInstallationsPerHour: number
 }
 
-/** On top of the one that every request counts: guessing tokens and sending rubbish is the quickest way to the limit. */
+/**
+ * On top of the one that every request counts: guessing tokens and sending rubbish is the quickest way to the limit.
+ */
 const refusedCounts = 9
 
 /**

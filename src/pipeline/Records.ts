@@ -17,8 +17,8 @@ import { FieldSetWriter } from "./FieldSetWriter.js"
 import { Verdicts } from "./Verdicts.js"
 
 /**
- * More fields than a home with every heating circuit, zone and room has (about 700), and few enough that a line with the
- * longest names and numbers stays below 256 kB: VictoriaMetrics refuses longer ones (`-influx.maxLineSize`).
+ * More fields than a home with every heating circuit, zone and room has (about 700), and few enough that a line with
+ * the longest names and numbers stays below 256 kB: VictoriaMetrics refuses longer ones (`-influx.maxLineSize`).
  */
 export const maxFieldsPerReading = 1600
 export const maxHeatpumps = 32

@@ -1,9 +1,9 @@
 /**
- * Whether a body is worth parsing. JSON of nothing but `{},{},…` or `[[[[…` becomes 60 times its size in objects, and keeps
- * the only thread busy for seconds; a submission has an object or array every 100 to 5,000 bytes.
+ * Whether a body is worth parsing. JSON of nothing but `{},{},…` or `[[[[…` becomes 60 times its size in objects, and
+ * keeps the only thread busy for seconds; a submission has an object or array every 100 to 5,000 bytes.
  *
- * Cost: one native search per bracket, 0.1 ms for a logger's batch of 2.7 MB, less than a hundredth of parsing it; at most
- * 8 ms for 16 MB of any content. Brackets within strings count too.
+ * Cost: one native search per bracket, 0.1 ms for a logger's batch of 2.7 MB, less than a hundredth of parsing it; at
+ * most 8 ms for 16 MB of any content. Brackets within strings count too.
  */
 const alwaysParsedBytes = 64 * 1024
 /** A record of one sensor with a short name has 32 bytes and one bracket. */
@@ -33,8 +33,8 @@ const closeBrace = 0x7d
 const closeBracket = 0x5d
 
 /**
- * Whether an object has more fields than any record. To be asked before a parser builds it: a million keys in one object
- * become a dictionary, which takes ten times as long as they do in records, two seconds for 16 MB.
+ * Whether an object has more fields than any record. To be asked before a parser builds it: a million keys in one
+ * object become a dictionary, which takes ten times as long as they do in records, two seconds for 16 MB.
  *
  * Cost: one pass over the bytes, a tenth of parsing them. Says nothing of what is not JSON.
  */

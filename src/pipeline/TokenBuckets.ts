@@ -2,10 +2,10 @@
  * Token buckets, one per key: each holds up to `capacity` tokens, starts full, and fills evenly within an hour.
  *
  * - Cost of `take`: two operations on a Map, whatever the number of keys.
- * - Memory: at most `maxKeys` buckets. Beyond that the one that was not asked for longest goes, which forgives it what it
- *   took; whoever keeps asking keeps its bucket, because a refused request counts as asking.
- * - Taking more than there is refuses and takes nothing. A bucket that is full gives anything, even more than it holds, and
- *   owes the rest: what never fits would otherwise be refused for ever.
+ * - Memory: at most `maxKeys` buckets. Beyond that the one that was not asked for longest goes, which forgives it what
+ *   it took; whoever keeps asking keeps its bucket, because a refused request counts as asking.
+ * - Taking more than there is refuses and takes nothing. A bucket that is full gives anything, even more than it holds,
+ *   and owes the rest: what never fits would otherwise be refused for ever.
  */
 export class TokenBuckets {
   readonly #buckets = new Map<string, { tokens: number; atMs: number }>()

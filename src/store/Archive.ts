@@ -1,6 +1,6 @@
 /**
- * A backup: a tar archive, and after its end one line `telemetry backup sha256 <hex>` with the digest of all that stands before
- * it. Any `tar` opens it and ignores that line (POSIX: two blocks of zeros end an archive).
+ * A backup: a tar archive, and after its end one line `telemetry backup sha256 <hex>` with the digest of all that
+ * stands before it. Any `tar` opens it and ignores that line (POSIX: two blocks of zeros end an archive).
  *
  *     manifest.json            format, release, time, names
  *     data/telemetry.sqlite    the store or journal

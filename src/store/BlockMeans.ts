@@ -1,6 +1,7 @@
 /**
- * Means over the embedded store's blocks. They have to be opened for it, so the cost grows with the installations: about
- * 10 ms for a day of one home with all its sensors. So they are of a sample, and of `MeansQuery`'s short range only.
+ * Means over the embedded store's blocks. They have to be opened for it, so the cost grows with the installations:
+ * about 10 ms for a day of one home with all its sensors. So they are of a sample, and of `MeansQuery`'s short range
+ * only.
  */
 import { promisify } from "node:util"
 import { gunzip } from "node:zlib"

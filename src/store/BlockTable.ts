@@ -89,7 +89,10 @@ export interface BlockTable {
   readonly read: (installation: InstallationId, range?: TimeRange) => Stream.Stream<StoredRecord, StoreError>
   /** Removes the blocks for which `condition` holds, whose only parameter is `?`. Returns how many. */
   readonly remove: (condition: string, parameter: string | number) => Effect.Effect<number, StoreError>
-  /** Leaves no byte of the installation in the file or its log, and refuses what comes of it later. Returns the number of blocks. */
+  /**
+   * Leaves no byte of the installation in the file or its log, and refuses what comes of it later. Returns the number
+   * of blocks.
+   */
   readonly erase: (installation: InstallationId) => Effect.Effect<number, StoreError>
   readonly select: Select
   /** One transaction. */

@@ -2,9 +2,10 @@
  * Records read back: the database's answer with the journal laid over it.
  *
  * Invariants:
- * - Records come in order of time, each once; a slice of time is as long as fits in memory, whatever the number of sensors
- *   and wherever they are.
- * - The journal is read before the database: what moves from one to the other meanwhile is in both, and never in neither.
+ * - Records come in order of time, each once; a slice of time is as long as fits in memory, whatever the number of
+ *   sensors and wherever they are.
+ * - The journal is read before the database: what moves from one to the other meanwhile is in both, and never in
+ *   neither.
  */
 import { Chunk, Clock, Duration, Effect, Option, Stream } from "effect"
 import { measurement } from "../domain/Block.js"

@@ -1,16 +1,17 @@
 /**
- * Which installations have been erased, so that nothing of them is stored again: neither what a logger still sends, nor what
- * a restored backup brings back.
+ * Which installations have been erased, so that nothing of them is stored again: neither what a logger still sends, nor
+ * what a restored backup brings back.
  *
- * One text file beside the store's, and not a table in it: whoever restores the store from a backup, or repairs it, must not
- * lose what was erased since. The first line is `salt <64 hex digits>`; each other one is the HMAC-SHA256 of an installation
- * id with that salt, in hex, and the time of its erasure. The ids have 122 random bits, so the digests cannot be turned back.
+ * One text file beside the store's, and not a table in it: whoever restores the store from a backup, or repairs it,
+ * must not lose what was erased since. The first line is `salt <64 hex digits>`; each other one is the HMAC-SHA256 of
+ * an installation id with that salt, in hex, and the time of its erasure. The ids have 122 random bits, so the digests
+ * cannot be turned back.
  *
  * Invariants:
- * - `add` returns once the whole line is on disk; only then is anything erased. When it fails, the file is as it was. Lines
- *   are only ever added.
- * - A last line without its end was never acted upon, and is taken away when the file is opened. Any other line that is not
- *   as above makes opening fail: a digest that is lost would bring a home's data back.
+ * - `add` returns once the whole line is on disk; only then is anything erased. When it fails, the file is as it was.
+ *   Lines are only ever added.
+ * - A last line without its end was never acted upon, and is taken away when the file is opened. Any other line that is
+ *   not as above makes opening fail: a digest that is lost would bring a home's data back.
  */
 import { createHmac, randomBytes } from "node:crypto"
 import {

@@ -1,13 +1,13 @@
 /**
  * Opens the store's file, whatever has happened to it.
  *
- * - Its log is looked at first, because SQLite leaves out in silence what it cannot read of it. Then the file is checked:
- *   always while it is small, and of any size when the last run came upon damage.
+ * - Its log is looked at first, because SQLite leaves out in silence what it cannot read of it. Then the file is
+ *   checked: always while it is small, and of any size when the last run came upon damage.
  * - A file of another program or of a newer release is refused, damaged or not. So is one that cannot be opened at all.
- * - Any other damaged file, one that is no database included, is set aside under a new name, never deleted, and every block
- *   in it that its digest proves genuine goes into a new one.
- * - `.salvaging` is being written, and is begun anew after a crash. `.salvaged` is complete: whoever finds it finishes the
- *   renaming, so a crash at any moment costs a second attempt only.
+ * - Any other damaged file, one that is no database included, is set aside under a new name, never deleted, and every
+ *   block in it that its digest proves genuine goes into a new one.
+ * - `.salvaging` is being written, and is begun anew after a crash. `.salvaged` is complete: whoever finds it finishes
+ *   the renaming, so a crash at any moment costs a second attempt only.
  * - A full disk is waited for: a program started again would find it just as full.
  */
 import {

@@ -2,8 +2,8 @@
  * Line protocol → columns, on bytes. Understands what `pipeline/Encode` writes, which is a subset without escapes:
  * `measurement,tag=value,… field=number,… milliseconds\n`; all lines of a block have the same tags.
  *
- * Consecutive lines mostly have the same fields in the same order, so the field behind the one found last is tried first.
- * Cost: about 50 ns per sample.
+ * Consecutive lines mostly have the same fields in the same order, so the field behind the one found last is tried
+ * first. Cost: about 50 ns per sample.
  */
 
 /** Where columns go: samples of one sensor, in the order of the lines. */
@@ -80,7 +80,9 @@ const hasKey = (key: Buffer, lines: Buffer, start: number, end: number): boolean
   return true
 }
 
-/** A decimal of at most 15 digits is the quotient of two exact doubles, and so correctly rounded; others are left to V8. */
+/**
+ * A decimal of at most 15 digits is the quotient of two exact doubles, and so correctly rounded; others are left to V8.
+ */
 const readNumber = (lines: Buffer, start: number, end: number): number => {
   let mantissa = 0
   let digits = 0

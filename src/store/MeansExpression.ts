@@ -2,8 +2,8 @@ import type { MeansQuery } from "./Store.js"
 
 /**
  * One MetricsQL expression for all fields of a `MeansQuery`, a row per installation and `field`: the sum of the samples
- * without those that mean "absent", divided by their number. To be asked at the last millisecond of the range, since a window
- * does not hold its start.
+ * without those that mean "absent", divided by their number. To be asked at the last millisecond of the range, since a
+ * window does not hold its start.
  */
 export const meansExpression = ({ fields, fromMs, model, untilMs }: MeansQuery, prefix: string): string => {
   const rows = fields.map(({ absent, name }) => {

@@ -1,18 +1,20 @@
 /**
- * Reads the blocks out of a database file that SQLite no longer can: torn, overwritten in places, without its first page,
- * its schema or the inner pages of its trees. SQLite finds rows from the root down; here every page is looked at for itself.
+ * Reads the blocks out of a database file that SQLite no longer can: torn, overwritten in places, without its first
+ * page, its schema or the inner pages of its trees. SQLite finds rows from the root down; here every page is looked at
+ * for itself.
  *
  * Relied upon, all of https://www.sqlite.org/fileformat2.html:
- * - 1.6 A leaf page of a table begins with 0x0d (after the 100 bytes of the header on page 1), and names its cells in an
- *   array of offsets. A cell is the payload's length, the rowid, and as much of the payload as fits; the rest is in
+ * - 1.6 A leaf page of a table begins with 0x0d (after the 100 bytes of the header on page 1), and names its cells in
+ *   an array of offsets. A cell is the payload's length, the rowid, and as much of the payload as fits; the rest is in
  *   overflow pages, each of which begins with the number of the next.
  * - 2.1 The payload is a header (its own length and one serial type per column), then the values without gaps. A column
  *   added later is missing in older rows. The alias of the rowid is stored as NULL.
  *
  * Promised:
  * - Nothing in the files makes it throw or run for ever.
- * - A block is given only if its lines have the digest stored beside them. What the lines say of themselves (installation,
- *   heat pump, model, version, timestamps, counts) comes from them, not from the row, which nothing protects.
+ * - A block is given only if its lines have the digest stored beside them. What the lines say of themselves
+ *   (installation, heat pump, model, version, timestamps, counts) comes from them, not from the row, which nothing
+ *   protects.
  * - A row whose own pages are whole is found, whatever happened to the others.
  * - One row is in memory at a time.
  *
@@ -22,11 +24,11 @@
  *   sought in parts of a page that hold no row any more; `secure_delete` has emptied them.
  *
  * Left out on purpose:
- * - Rows that have been drained. Their lines are in the database, and nothing could prove the rest of them. Should such a
- *   block come again, it is stored and sent again, which changes no sample.
+ * - Rows that have been drained. Their lines are in the database, and nothing could prove the rest of them. Should such
+ *   a block come again, it is stored and sent again, which changes no sample.
  * - Whether a block was in quarantine: it waits again, is sent again, and refused again if it must be.
- * - The collector's name. The new file's is another, as if another collector had taken over: what the database had taken
- *   without the journal's having noted it counts twice as activity, and once as samples.
+ * - The collector's name. The new file's is another, as if another collector had taken over: what the database had
+ *   taken without the journal's having noted it counts twice as activity, and once as samples.
  */
 import { createHash } from "node:crypto"
 import { gunzipSync } from "node:zlib"
@@ -243,7 +245,9 @@ const blockIn = (
   return { ...described, receivedAtMs, sha256, gzippedLines }
 }
 
-/** Every block that can be proved genuine, page by page; then the number of rows that look like blocks and cannot be. */
+/**
+ * Every block that can be proved genuine, page by page; then the number of rows that look like blocks and cannot be.
+ */
 export function* salvageBlocks(file: string, nowMs: number): Generator<SalvagedBlock, number> {
   const pages = new SqlitePages(file)
   let damagedRows = 0

@@ -1,6 +1,6 @@
 /**
- * A consistent copy of the store's file while another program writes to it: one read transaction, so it holds every commit
- * that came before it and none that came after. What has been erased is not in it, since only rows are copied
+ * A consistent copy of the store's file while another program writes to it: one read transaction, so it holds every
+ * commit that came before it and none that came after. What has been erased is not in it, since only rows are copied
  * (https://www.sqlite.org/lang_vacuum.html#vacuuminto).
  */
 import { existsSync } from "node:fs"

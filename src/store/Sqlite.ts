@@ -2,7 +2,8 @@
  * The embedded store's file, opened so that a commit survives a power cut.
  *
  * - WAL with `synchronous=FULL`: every commit is synced before it returns (NORMAL would sync at checkpoints only).
- * - Checkpoints are ours (`wal_autocheckpoint=0`): SQLite's own would stall an arbitrary commit for tens of milliseconds.
+ * - Checkpoints are ours (`wal_autocheckpoint=0`): SQLite's own would stall an arbitrary commit for tens of
+ *   milliseconds.
  * - `secure_delete`: erased data is overwritten, not merely unlinked.
  * - Synchronous calls on the main thread: safe from any fiber, because no call yields in the middle of a transaction.
  */
@@ -70,8 +71,8 @@ const migrate = (db: Sqlite, version: number): void =>
   })
 
 /**
- * A connection that found damage stays open to the end of the program: were it closed, SQLite would remove the log at its
- * old path, where by then the log of the new file is.
+ * A connection that found damage stays open to the end of the program: were it closed, SQLite would remove the log at
+ * its old path, where by then the log of the new file is.
  */
 const keptOpen: Array<Sqlite> = []
 
@@ -137,8 +138,8 @@ const openToRead = (file: string): Sqlite => {
 }
 
 /**
- * Opened beside a server that writes to it, for the life of the scope: never changed, checked or repaired. Each query should
- * end soon, since what is being read cannot be erased from the log.
+ * Opened beside a server that writes to it, for the life of the scope: never changed, checked or repaired. Each query
+ * should end soon, since what is being read cannot be erased from the log.
  */
 export const openSqliteToRead = (file: string) =>
   Effect.acquireRelease(

@@ -4,14 +4,16 @@
  * Relied upon, all of https://www.sqlite.org/fileformat2.html:
  * - 1.2 Pages are numbered from 1; ours are all of one size.
  * - 1.3 The file begins with a magic string, has the user version at 60 and the application id at 68.
- * - 4.1 The log's header holds salts and a checksum, and so does each frame. A frame's checksum covers its page and runs on
- *   from the checksum before it. A frame whose second field is not zero ends a transaction.
- * - 4.4 The last frame of a page counts. SQLite takes the log to end at the first frame that does not fit, and does not say
- *   so.
+ * - 4.1 The log's header holds salts and a checksum, and so does each frame. A frame's checksum covers its page and
+ *   runs on from the checksum before it. A frame whose second field is not zero ends a transaction.
+ * - 4.4 The last frame of a page counts. SQLite takes the log to end at the first frame that does not fit, and does not
+ *   say so.
  *
  * What stands beyond that end decides what has happened:
- * - Nothing with the header's salts: the log is whole. Other salts are those of earlier transactions, long written back.
- * - Up to one transaction: the log is torn. A commit is synced before the next begins, so this one was never acknowledged.
+ * - Nothing with the header's salts: the log is whole. Other salts are those of earlier transactions, long written
+ *   back.
+ * - Up to one transaction: the log is torn. A commit is synced before the next begins, so this one was never
+ *   acknowledged.
  * - Several transactions, or any behind a header that does not fit: the log is broken. They were acknowledged, and each
  *   frame can still be checked against the checksum before it.
  *

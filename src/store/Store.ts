@@ -69,13 +69,14 @@ export type InstallationMeans = ReadonlyMap<string, ReadonlyMap<string, number>>
  * The port to whatever keeps the samples.
  *
  * Contract, checked by `test/support/storeContract.ts` against every implementation:
- * - `append` is all or nothing and returns only when the blocks survive a crash and a power cut. It answers in the order
- *   of its argument. A block whose digest the installation already has is a duplicate; one may follow in the same call.
+ * - `append` is all or nothing and returns only when the blocks survive a crash and a power cut. It answers in the
+ *   order of its argument. A block whose digest the installation already has is a duplicate; one may follow in the same
+ *   call.
  * - `read` gives every record once, in an order of the implementation's own, and is a snapshot of no particular moment
  *   while others append.
  * - `means` is one query. It may see what was appended some seconds later, and may be of a sample of the installations.
- * - After `erase` nothing of the installation can be read, no byte of it is left on disk, and its blocks are refused for
- *   ever. What a restored backup brings back of it is erased again: at the start, and within a day.
+ * - After `erase` nothing of the installation can be read, no byte of it is left on disk, and its blocks are refused
+ *   for ever. What a restored backup brings back of it is erased again: at the start, and within a day.
  */
 export class Store extends Context.Tag("telemetry/store/Store")<
   Store,
@@ -88,7 +89,9 @@ export class Store extends Context.Tag("telemetry/store/Store")<
     /** Whether this collector has stored anything of it lately; asks nobody else. */
     readonly knows: (installation: InstallationId) => Effect.Effect<boolean, StoreError>
     readonly installations: Effect.Effect<ReadonlyArray<InstallationSummary>, StoreError>
-    /** When the oldest sample was made, or, behind a database, when the oldest block was received: Unix milliseconds. */
+    /**
+     * When the oldest sample was made, or, behind a database, when the oldest block was received: Unix milliseconds.
+     */
     readonly oldestMs: Effect.Effect<number | undefined, StoreError>
     readonly lastContactMs: (installation: InstallationId) => Effect.Effect<Option.Option<number>, StoreError>
     /** The heat pump model that it submitted last; of several heat pumps, of any. */
@@ -98,7 +101,9 @@ export class Store extends Context.Tag("telemetry/store/Store")<
     readonly read: (installation: InstallationId, range?: TimeRange) => Stream.Stream<StoredRecord, StoreError>
     /** Returns the number of blocks erased. */
     readonly erase: (installation: InstallationId) => Effect.Effect<number, StoreError>
-    /** Names of the files that repairs have set aside. They hold homes' data, and erasing one home does not reach them. */
+    /**
+     * Names of the files that repairs have set aside. They hold homes' data, and erasing one home does not reach them.
+     */
     readonly damagedFiles: Effect.Effect<ReadonlyArray<string>, StoreError>
     readonly deleteDamagedFiles: Effect.Effect<void, StoreError>
   }

@@ -1,6 +1,6 @@
 /**
- * The HTTP side of VictoriaMetrics: writes, queries, exports and deletions, each with a bound on its time and an error that
- * says whose fault it was.
+ * The HTTP side of VictoriaMetrics: writes, queries, exports and deletions, each with a bound on its time and an error
+ * that says whose fault it was.
  *
  * No answer's body gets into an error: VictoriaMetrics quotes the line that it refuses, and with it what was submitted.
  */
@@ -154,8 +154,8 @@ const make = Effect.fn("VictoriaMetrics.make")(function* (options: VictoriaMetri
   })
 
   /**
-   * Samples from `fromMs` to before `untilMs` as the database sends them: a line of JSON per series, or several of at most
-   * `maxSamplesPerLine`. Each ends in a line feed; bytes without one at the end have been cut off.
+   * Samples from `fromMs` to before `untilMs` as the database sends them: a line of JSON per series, or several of at
+   * most `maxSamplesPerLine`. Each ends in a line feed; bytes without one at the end have been cut off.
    */
   const exportBytes = (selector: string, fromMs: number, untilMs: number, maxSamplesPerLine?: number) => {
     const operation = "export"

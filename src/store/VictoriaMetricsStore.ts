@@ -4,10 +4,10 @@
  * Invariants:
  * - `append` is the journal's: it does not wait for the database, and works without it.
  * - Whatever the database has not made safe is still in the journal. So what is read is the database's answer with the
- *   journal laid over it, and what is counted is the database's count of all that is older than the journal's oldest block,
- *   and the journal's of the rest: both exact at every moment.
- * - Every accepted block is one sample of its installation's activity series, at the time it was received: counting them
- *   costs the same whatever the number of sensors.
+ *   journal laid over it, and what is counted is the database's count of all that is older than the journal's oldest
+ *   block, and the journal's of the rest: both exact at every moment.
+ * - Every accepted block is one sample of its installation's activity series, at the time it was received: counting
+ *   them costs the same whatever the number of sensors.
  */
 import { Clock, Duration, Effect, Layer, Option, Schedule, Schema } from "effect"
 import { InstallationId } from "../domain/InstallationId.js"
@@ -49,7 +49,9 @@ const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: Victoria
 
   const failed = (operation: string) => (cause: DatabaseUnavailable) => new StoreError({ operation, cause })
 
-  /** Of this collector, before this the database counts, and from it on the journal. Once for each answer: it moves on. */
+  /**
+   * Of this collector, before this the database counts, and from it on the journal. Once for each answer: it moves on.
+   */
   const findBorderMs = Effect.gen(function* () {
     const nowMs = yield* Clock.currentTimeMillis
     const oldest = yield* journal.oldest(0)
@@ -104,7 +106,9 @@ const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: Victoria
       (rows) => rows.map(({ labels, value }) => ({ id: labels.installation_id ?? "", atMs: Math.round(value * 1000) }))
     )
 
-  /** Without the database, what this collector knows itself is the best answer there is; the backlog tells its failure. */
+  /**
+   * Without the database, what this collector knows itself is the best answer there is; the backlog tells its failure.
+   */
   const orElseLocal = <A, R>(
     answer: Effect.Effect<A, DatabaseUnavailable | StoreError, R>,
     local: Effect.Effect<A, StoreError>

@@ -53,8 +53,8 @@ export const migrations: ReadonlyArray<string> = [
     DELETE FROM installation WHERE id = OLD.installation_id AND blocks = 0;
   END;
   `,
-  // The journal. activity_at_ms: when the block was received, moved by milliseconds where its installation would have two
-  // at once. AUTOINCREMENT: an id that was sent to the database never comes back as another block's.
+  // The journal. activity_at_ms: when the block was received, moved by milliseconds where its installation would have
+  // two at once. AUTOINCREMENT: an id that was sent to the database never comes back as another block's.
   `
   DROP TRIGGER block_added;
   DROP TRIGGER block_removed;
