@@ -9,8 +9,10 @@ export type ModelName = typeof ModelName.Type
 
 export const unknownModel: ModelName = ModelName.make("unknown")
 
+/** Whether a submission or query may use it; "" is no name here. */
 export const isModelName = (name: string): boolean => pattern.test(name)
 
+/** A name that `isModelName`, or "" for unknown, as it is stored. */
 export const canonicalModel = (name: string): ModelName =>
   name === "" ? unknownModel : ModelName.make(name.replaceAll(" ", "_"))
 

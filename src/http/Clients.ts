@@ -77,6 +77,7 @@ export interface Client {
   readonly isThroughStranger: boolean
 }
 
+/** @param networks whose word about their clients is believed */
 export const makeClientOf = (networks: ReadonlyArray<TrustedNetwork>) => {
   const isTrusted = trusting(networks)
 

@@ -47,6 +47,11 @@ const exchangePace = ({ request, response, startBytes, startMs }: Exchange, nowM
   return Number.POSITIVE_INFINITY
 }
 
+/**
+ * To be told of each connection and of each request.
+ *
+ * @param gaveWay called for each connection that is closed here
+ */
 export const makeConnections = (max: number, gaveWay: (why: GaveWay) => void) => {
   /** Since when, on the monotonic clock. */
   const waiting = new Map<Socket, number>()

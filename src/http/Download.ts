@@ -25,6 +25,7 @@ const isNamed = (header: string | undefined, etag: string): boolean =>
   header !== undefined &&
   (header.trim() === "*" || header.split(",").some((tag) => tag.trim().replace(/^W\//, "") === etag))
 
+/** 200, 206, 304 or 416. Who may have the model has been asked before. */
 export const answerModel = Effect.fn("Download.answerModel")(function* (
   model: PublishedModel,
   { headers }: HttpServerRequest.HttpServerRequest

@@ -34,6 +34,7 @@ const formats = {
 
 export const contentTypeOf = (format: ExportFormat): string => formats[format].contentType
 
+/** UTF-8, a piece per chunk of records; fails as the records do, in the middle of what is sent. */
 export const exportLines = <E, R>(format: ExportFormat, records: Stream.Stream<StoredRecord, E, R>) => {
   const { head, linesOf } = formats[format]
   const lines = Stream.mapChunks(records, (chunk) => Chunk.of(Chunk.reduce(chunk, "", (text, r) => text + linesOf(r))))

@@ -40,6 +40,7 @@ const answerDraining = (response: ServerResponse): void => {
   response.writeHead(503, { "content-type": "application/json", "retry-after": "30", connection: "close" }).end(body)
 }
 
+/** Not listening yet; Effect gives it its request listener. */
 export const makeNodeServer = (options: NodeServerOptions): Server => {
   const server = createServer({
     headersTimeout: Duration.toMillis(Duration.min(options.headersTimeout, options.requestTimeout)),

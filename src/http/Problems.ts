@@ -5,6 +5,7 @@ import type { RegistryError } from "../artifact/Registry.js"
 import type { IngestError } from "../pipeline/Ingest.js"
 import type { StoreError } from "../store/Store.js"
 
+/** An answer with its one sentence; the sentence holds nothing that was submitted. */
 export const problem = (status: number, detail: string, headers: Record<string, string> = {}) =>
   HttpServerResponse.unsafeJson({ detail }, { status, headers })
 
@@ -38,6 +39,7 @@ export const answerFailing = (error: StoreError | RegistryError, detail: string)
 export const answerSubmission = (error: IngestError) =>
   error._tag === "StoreError" ? answerFailing(error, "Not stored: the server cannot write now") : answer(error)
 
+/** The answer to an expected error; what an operator has to do something about is logged too. */
 export const answer = Effect.fn("Problems.answer")(function* (error: IngestError) {
   const status = statusOf[error._tag]
   switch (error._tag) {

@@ -23,6 +23,7 @@ interface ListenOptions extends Omit<NodeServerOptions, "gaveWay"> {
   readonly port: number
 }
 
+/** Listens for the life of the layer; fails with `ServeError` where it cannot. */
 export const layerListener = (options: ListenOptions) =>
   Layer.unwrapEffect(
     Effect.map(Metrics, (metrics) => {

@@ -278,4 +278,5 @@ const warnOf = (instance: Instance) =>
     }
   })
 
+/** Drains for the life of the layer. What fails is tried again; a mistake of ours ends the program (`Fatal`). */
 export const layerDrain = (options: DrainOptions) => Layer.scoped(Backlog, make(options))

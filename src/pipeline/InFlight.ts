@@ -49,6 +49,11 @@ interface Place {
   readonly late: { bytes: number; ms: number; isSlow: boolean }
 }
 
+/**
+ * `hold` fails with `Overloaded` or `BodyTooSlow`, or as what it runs does.
+ *
+ * @param maxBytes of all bodies at once
+ */
 export const makeInFlight = (maxBytes: number) => {
   let free = maxBytes
   let waiting = 0

@@ -47,6 +47,7 @@ const parse = (body: Buffer): Either.Either<unknown, NotJson> =>
     catch: (error) => new NotJson({ detail: `The body is not JSON${positionIn(error)}` })
   })
 
+/** The value of a JSON document; its error names a position, never the text there. */
 export const parseJson = (body: Buffer): Either.Either<unknown, NotJson> =>
   Either.orElse(parse(body), (notJson) => {
     const repaired = withoutPythonWords(body)

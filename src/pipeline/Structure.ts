@@ -12,6 +12,7 @@ const bytesPerBracket = 24
 const openBrace = 0x7b
 const openBracket = 0x5b
 
+/** To be asked before a body is parsed; small ones always are. */
 export const isTooDense = (body: Uint8Array): boolean => {
   if (body.length <= alwaysParsedBytes) return false
   let left = body.length / bytesPerBracket

@@ -153,6 +153,7 @@ const Manifest = Schema.Struct({
   created: Schema.String,
   names: Schema.Array(Schema.String)
 })
+/** Of an archive that has been extracted; fails for a format of another release. */
 export const readManifest = (file: string) =>
   Effect.try({
     try: () => Schema.decodeUnknownSync(Schema.parseJson(Manifest))(readFileSync(file, "utf8")),

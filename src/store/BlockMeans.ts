@@ -54,6 +54,7 @@ class Sums implements ColumnSink {
   }
 }
 
+/** Answers a `MeansQuery`; fails with `StoreError`, also for a block that cannot be unpacked. */
 export const blockMeans = (table: BlockTable) => {
   const findInstallations = table.select(
     operation,

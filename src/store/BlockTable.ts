@@ -104,6 +104,7 @@ export interface BlockTable {
   ) => Effect.Effect<void, never, R | Scope.Scope>
 }
 
+/** For the life of the scope; fails with `DatabaseUnusable` where the file is not ours, or cannot be used. */
 export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: BlockTableOptions) {
   const erasures = yield* openErasures(options.file)
   const db = yield* openIntact(options.file)

@@ -14,6 +14,7 @@ const daysOf = (period: string): number | undefined => {
   return number === undefined ? undefined : Number(number) * unitDays[unit]!
 }
 
+/** @param metrics the text of `/metrics` */
 export const databaseFacts = (metrics: string): DatabaseFacts => {
   const flag = (name: string) =>
     metrics

@@ -39,4 +39,5 @@ const make = Effect.fn("EmbeddedStore.make")(function* (options: EmbeddedStoreOp
   })
 })
 
+/** Fails with `DatabaseUnusable` where the file is not ours, or cannot be used; damage is repaired. */
 export const layerEmbeddedStore = (options: EmbeddedStoreOptions) => Layer.scoped(Store, make(options))

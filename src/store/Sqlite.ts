@@ -182,6 +182,7 @@ export const isDamage = (error: unknown): boolean => {
   )
 }
 
+/** By SQLite's result code, or the system's. */
 export const isDiskFull = (error: unknown): boolean =>
   resultCodeOf(error) === resultCode.full ||
   (error instanceof Error && (("code" in error && error.code === "ENOSPC") || error.message.includes("ENOSPC")))

@@ -291,4 +291,5 @@ const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: Victoria
   })
 })
 
+/** Needs a journal, which something has to drain (`pipeline/Drain`); starts without its database. */
 export const layerVictoriaMetricsStore = (options: VictoriaMetricsStoreOptions) => Layer.scoped(Store, make(options))
