@@ -2,6 +2,7 @@
 import { FileSystem, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import { Effect } from "effect"
 import type { PublishedModel } from "../artifact/Registry.js"
+import { orBreakOff } from "./breakOff.js"
 import { problem } from "./Problems.js"
 
 type Range = { readonly start: number; readonly end: number }
@@ -28,8 +29,9 @@ const isNamed = (header: string | undefined, etag: string): boolean =>
 /** 200, 206, 304 or 416. Who may have the model has been asked before. */
 export const answerModel = Effect.fn("Download.answerModel")(function* (
   model: PublishedModel,
-  { headers }: HttpServerRequest.HttpServerRequest
+  request: HttpServerRequest.HttpServerRequest
 ) {
+  const { headers } = request
   const fs = yield* FileSystem.FileSystem
   const etag = `"${model.sha256}"`
   const about = {
@@ -47,7 +49,8 @@ export const answerModel = Effect.fn("Download.answerModel")(function* (
     return problem(416, "The range lies outside of the model", { "content-range": `bytes */${model.sizeBytes}` })
   }
   const { end, start } = range ?? { start: 0, end: model.sizeBytes - 1 }
-  const body = fs.stream(model.file, { offset: start, bytesToRead: end - start + 1 })
+  const file = fs.stream(model.file, { offset: start, bytesToRead: end - start + 1 })
+  const body = orBreakOff(file, request, "the download of a model")
   return HttpServerResponse.stream(body, {
     status: range === undefined ? 200 : 206,
     contentType: "application/octet-stream",

@@ -1,4 +1,4 @@
-import { HttpApiBuilder, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
+import { HttpApiBuilder, type HttpServerRequest, HttpServerResponse, OpenApi } from "@effect/platform"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
 import { Clock, type Context, Duration, Effect, Either, Layer, Option } from "effect"
 import { readLastTraining } from "../artifact/LastTraining.js"
@@ -164,7 +164,10 @@ const QuarantineHandlers = HttpApiBuilder.group(Api, "quarantine", (handlers) =>
   })
 )
 
-export const layerApi = HttpApiBuilder.api(Api).pipe(
+/** As `/openapi.json` and `/docs` describe it, of this version of the program. */
+export const layerApi = Layer.unwrapEffect(
+  Effect.map(About, ({ version }) => HttpApiBuilder.api(Api.annotate(OpenApi.Version, version)))
+).pipe(
   Layer.provide([
     IngestHandlers,
     SystemHandlers,

@@ -1,6 +1,6 @@
 import { HttpApiBuilder, type HttpServerRequest, HttpServerResponse } from "@effect/platform"
 import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
-import { type Cause, Clock, Effect, Schema, Stream } from "effect"
+import { Clock, Effect, Schema, Stream } from "effect"
 import { affectedModels } from "../artifact/TrainedHomes.js"
 import type { InstallationId } from "../domain/InstallationId.js"
 import { Auth } from "../pipeline/Auth.js"
@@ -11,6 +11,7 @@ import { parseJson } from "../pipeline/Json.js"
 import { Store, StoreError } from "../store/Store.js"
 import { About } from "./About.js"
 import { Api } from "./Api.js"
+import { orBreakOff } from "./breakOff.js"
 import { Clients } from "./Clients.js"
 import { contentTypeOf, exportLines } from "./ExportLines.js"
 import { answer } from "./Problems.js"
@@ -66,14 +67,10 @@ export const RightsHandlers = HttpApiBuilder.group(Api, "rights", (handlers) =>
       yield* authorize(request)
       const { format, installation_id } = yield* readRequest(request, ExportRequest)
       yield* Effect.logInfo("exporting the data of one home")
-      // Effect would end the answer as if it were whole.
-      const { socket } = NodeHttpServerRequest.toIncomingMessage(request)
-      const cutOff = (cause: Cause.Cause<StoreError>) =>
-        Effect.zipRight(
-          Effect.logError("an export was cut off", cause),
-          Effect.sync(() => socket.destroy())
-        )
-      const lines = Stream.tapErrorCause(exportLines(format, store.read(installation_id)), cutOff)
+      const records = store.read(installation_id)
+      // A database that is down is answered with 503. Later on, the answer can only be broken off.
+      yield* Stream.runDrain(Stream.take(records, 1))
+      const lines = orBreakOff(exportLines(format, records), request, "an export")
       return HttpServerResponse.stream(lines, {
         contentType: contentTypeOf(format),
         headers: { "content-disposition": `attachment; filename="${installation_id}.${format}"` }

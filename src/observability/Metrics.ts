@@ -37,7 +37,11 @@ const durationBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10
 export const metricTable = {
   build: gauge("build_info", "1, with the releases that run", "version", "node_version"),
 
-  submissions: counter("submissions_total", "Submissions by result: stored, duplicate, or why refused", "result"),
+  submissions: counter(
+    "submissions_total",
+    "Submissions by result: stored, duplicate, nothing_stored (no record to store), or why refused",
+    "result"
+  ),
   recordsStored: counter("records_stored_total", "Records stored, of single heat pumps, duplicates left out"),
   recordsRejected: counter("records_rejected_total", "Records refused while the rest was stored, by reason", "reason"),
   samplesStored: counter("samples_stored_total", "Samples stored, duplicates left out"),

@@ -84,4 +84,7 @@ const erased = new InstallationErased({
 
 /** Counts and our own digest only: nothing that was submitted. */
 const logStored = (client: MaskedIp, { verdicts: _, ...counts }: Receipt) =>
-  Effect.logInfo("submission stored", { client, ...counts })
+  Effect.logInfo(counts.processed === 0 ? "submission without a record to store" : "submission stored", {
+    client,
+    ...counts
+  })

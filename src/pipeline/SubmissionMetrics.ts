@@ -9,10 +9,13 @@ const isOfRecord = Schema.is(RecordVerdictCode)
 /** `CredentialsRefused` → `credentials_refused`. */
 const wordOf = (tag: string): string => tag.replace(/(?!^)[A-Z]/g, "_$&").toLowerCase()
 
-type Ended = Exit.Exit<{ readonly duplicate: boolean }, { readonly _tag: string }>
+type Ended = Exit.Exit<{ readonly duplicate: boolean; readonly processed: number }, { readonly _tag: string }>
 
 const resultOf = (exit: Ended): string => {
-  if (Exit.isSuccess(exit)) return exit.value.duplicate ? "duplicate" : "stored"
+  if (Exit.isSuccess(exit)) {
+    if (exit.value.processed === 0) return "nothing_stored"
+    return exit.value.duplicate ? "duplicate" : "stored"
+  }
   const failure = Cause.failureOption(exit.cause)
   if (Option.isSome(failure)) return wordOf(failure.value._tag)
   return Cause.isInterrupted(exit.cause) ? "client_gone" : "bug"

@@ -104,3 +104,28 @@ it.scopedLive.each(endings)("an export is cut off for its reader too when the da
     assert.lengthOf(cutOff, 1)
   })
 )
+
+it.scopedLive("an export that cannot begin is answered: 503, and no half of an answer", () =>
+  Effect.gen(function* () {
+    const logs = captureLogs()
+    const nobody = "http://127.0.0.1:9"
+    const { headers, status, text } = yield* Effect.gen(function* () {
+      const base = yield* baseUrl
+      return yield* Effect.promise(async () => {
+        const response = await fetch(`${base}/api/v1/installations/export`, {
+          method: "POST",
+          headers: { authorization: `Bearer ${adminToken}`, "content-type": "application/json" },
+          body: JSON.stringify({ installation_id: installationId })
+        })
+        return { text: await response.text(), headers: response.headers, status: response.status }
+      })
+    }).pipe(Effect.provide(layerTestServer({ VM_WRITE_URL: nobody, ADMIN_TOKEN: adminToken }, logs.layer)))
+    assert.strictEqual(status, 503)
+    assert.match(text, /^{"detail":"The server failed to read back, and its log says why/)
+    assert.isNotNull(headers.get("retry-after"))
+    assert.lengthOf(
+      logs.lines.filter((line) => line.includes("BUG:") || line.includes(installationId)),
+      0
+    )
+  })
+)

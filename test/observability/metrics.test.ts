@@ -50,6 +50,7 @@ const aDayOfWork = Effect.gen(function* () {
   const home = newHome([record(), { ...record(), temp_outside: 9999 }, { temp_outside: 1 }, "x"])
   yield* accepted(home)
   yield* accepted(home)
+  yield* accepted({ ...home, data: [{ timestamp: "yesterday" }] })
   yield* refused(home, { authorization: "Bearer a-wrong-token-0123456789" })
   return home.installation_id
 })
@@ -65,13 +66,14 @@ it.scopedLive("/metrics counts submissions, records, samples and why they are re
     for (const [sample, value] of Object.entries({
       'telemetry_submissions_total{result="stored"}': 1,
       'telemetry_submissions_total{result="duplicate"}': 1,
+      'telemetry_submissions_total{result="nothing_stored"}': 1,
       'telemetry_submissions_total{result="credentials_refused"}': 1,
       telemetry_records_stored_total: 2,
       telemetry_samples_stored_total: 3,
       'telemetry_records_rejected_total{reason="timestamp_missing"}': 2,
       'telemetry_records_rejected_total{reason="not_an_object"}': 2,
       'telemetry_samples_rejected_total{reason="value_out_of_range"}': 2,
-      'telemetry_http_request_duration_seconds_count{route="/api/v1/submit",status="200"}': 2,
+      'telemetry_http_request_duration_seconds_count{route="/api/v1/submit",status="200"}': 3,
       'telemetry_http_request_duration_seconds_count{route="/api/v1/submit",status="403"}': 1,
       telemetry_active_installations: 1,
       telemetry_store_ready: 1,
