@@ -1,16 +1,6 @@
 import { group } from "./group.mjs"
 
-const store = [
-  "Backlog",
-  "BlockTable",
-  "Erasures",
-  "Intact",
-  "Journal",
-  "Salvage",
-  "SqlitePages",
-  "VictoriaMetricsUrls",
-  "insertBlock"
-]
+const store = ["BlockTable", "Erasures", "Journal", "VictoriaMetricsUrls", "insertBlock"]
 
 export default group(
   "journal",

@@ -28,15 +28,14 @@ const testsOf: Readonly<Record<string, ReadonlyArray<string>>> = {
   decoder: ["pipeline/Transcode"],
   pipeline: [
     "pipeline/stages",
+    "pipeline/Records",
+    "pipeline/Structure",
+    "pipeline/DrainRequest",
     "pipeline/Encode",
     "pipeline/Transcode",
     "pipeline/Quotas",
     "pipeline/Write",
-    "http/Clients",
-    "http/records",
-    "http/manyRecords",
-    "http/envelope",
-    "http/limits"
+    "http/Clients"
   ],
   journal: [
     "store/VictoriaMetricsUrls",
@@ -44,10 +43,9 @@ const testsOf: Readonly<Record<string, ReadonlyArray<string>>> = {
     "store/Journal",
     "store/JournalOperations",
     "store/BlockTable",
-    "store/ForeignFile",
-    "store/Salvage",
-    "store/Intact"
-  ]
+    "store/ForeignFile"
+  ],
+  repair: ["store/SqlitePages", "store/ForeignFile", "store/Salvage", "store/Intact", "store/BlockTable"]
 }
 const tests = testsOf[process.env.MUTATION_GROUP ?? ""]!.map((name) => `test/${name}.test.ts`)
 
@@ -61,7 +59,7 @@ class InOrder extends BaseSequencer {
 export default defineConfig({
   test: {
     include: tests,
-    setupFiles: ["test/mutation/noMutant.ts"],
+    setupFiles: ["test/mutation/setup.ts"],
     sequence: { sequencer: InOrder },
     testTimeout: 60_000,
     poolOptions: { threads: { isolate: false } }

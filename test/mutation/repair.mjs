@@ -1,0 +1,8 @@
+import { group } from "./group.mjs"
+
+const repair = ["Intact", "Salvage", "SqlitePages"]
+
+export default group(
+  "repair",
+  repair.map((name) => `src/store/${name}.ts`)
+)
