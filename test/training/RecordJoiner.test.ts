@@ -2,8 +2,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
 import { addLines } from "../../src/store/LineColumns.js"
 import { RecordJoiner } from "../../src/training/RecordJoiner.js"
+import { SeededRandom } from "../support/random.js"
 
-const all = { fromMs: Number.NEGATIVE_INFINITY, untilMs: Number.POSITIVE_INFINITY }
+type Range = ConstructorParameters<typeof RecordJoiner>[0]
+const all: Range = { fromMs: Number.NEGATIVE_INFINITY, untilMs: Number.POSITIVE_INFINITY }
 const plain = (result: ReturnType<RecordJoiner["finish"]>) => ({
   timestampsMs: Array.from(result.timestampsMs),
   columns: Object.fromEntries([...result.columns].map(([name, values]) => [name, Array.from(values)]))
@@ -18,11 +20,16 @@ const sample = fc.record({
   value: fc.oneof(fc.double(), fc.constantFrom(1, 2, null))
 })
 
+const range = fc.constantFrom<Range>(all, { fromMs: 60_000, untilMs: 600_000 }, { fromMs: 0, untilMs: 60_000 })
+
 /** The definition, without regard to cost. */
-const expected = (samples: ReadonlyArray<{ sensor: string; timestampMs: number; value: number | null }>) => {
+const expected = (
+  samples: ReadonlyArray<{ sensor: string; timestampMs: number; value: number | null }>,
+  { fromMs, untilMs } = all
+) => {
   const records = new Map<number, Map<string, number>>()
   for (const { sensor, timestampMs, value } of samples) {
-    if (value === null || !Number.isFinite(value)) continue
+    if (value === null || !Number.isFinite(value) || timestampMs < fromMs || timestampMs >= untilMs) continue
     const record = records.get(timestampMs) ?? new Map<string, number>()
     records.set(timestampMs, record)
     record.set(sensor, Math.max(value + 0, record.get(sensor) ?? Number.NEGATIVE_INFINITY))
@@ -47,8 +54,8 @@ const expected = (samples: ReadonlyArray<{ sensor: string; timestampMs: number; 
 describe("RecordJoiner", () => {
   it("gives the same records whatever the pieces and their order", () => {
     fc.assert(
-      fc.property(fc.array(fc.array(sample, { maxLength: 30 }), { maxLength: 12 }), (pieces) => {
-        const joiner = new RecordJoiner(all)
+      fc.property(fc.array(fc.array(sample, { maxLength: 30 }), { maxLength: 12 }), range, (pieces, range) => {
+        const joiner = new RecordJoiner(range)
         for (const piece of pieces) {
           for (const sensor of ["a", "b", "c"]) {
             const own = piece.filter((one) => one.sensor === sensor)
@@ -60,7 +67,7 @@ describe("RecordJoiner", () => {
           }
         }
         const { columns, timestampsMs } = plain(joiner.finish())
-        const definition = expected(pieces.flat())
+        const definition = expected(pieces.flat(), range)
         assert.deepStrictEqual(timestampsMs, definition.timestampsMs)
         // A sensor whose every sample was thinned out may be left out, or be empty.
         for (const [sensor, values] of Object.entries(definition.columns)) {
@@ -68,6 +75,31 @@ describe("RecordJoiner", () => {
         }
       })
     )
+  })
+
+  it("gives them also when most are laid out before the rest comes, before, between and behind", () => {
+    const seeded = new SeededRandom(5)
+    const random = () => seeded.uniform()
+    const joiner = new RecordJoiner({ fromMs: 500_000, untilMs: 200_000_000 })
+    const pieces = Array.from({ length: 60 }, (_, i) => {
+      // Early pieces fill one half of the time, later ones all of it; each a third of its samples in no order.
+      const fromMs = i < 25 ? 100_000_000 : 0
+      const times = Array.from({ length: 4_000 }, () => fromMs + Math.floor(random() * 20_000) * 5_000 + (i % 2))
+      const timestampsMs = [...times.slice(1_000).sort((a, b) => a - b), ...times.slice(0, 1_000)]
+      return timestampsMs.map((timestampMs) => ({
+        sensor: "abc"[i % 3]!,
+        timestampMs,
+        value: random() < 0.1 ? null : Math.floor(random() * 100) - 50
+      }))
+    })
+    for (const piece of pieces) {
+      joiner.add(
+        piece[0]!.sensor,
+        piece.map(({ timestampMs }) => timestampMs),
+        piece.map(({ value }) => value)
+      )
+    }
+    assert.deepStrictEqual(plain(joiner.finish()), expected(pieces.flat(), { fromMs: 500_000, untilMs: 200_000_000 }))
   })
 
   it("lays out long series in many pieces anew as they come", () => {
