@@ -2,6 +2,7 @@ import { group } from "./group.mjs"
 
 const pipeline = [
   "Auth",
+  "Body",
   "DrainRequest",
   "Encode",
   "Field",

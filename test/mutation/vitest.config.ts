@@ -35,6 +35,7 @@ const testsOf: Readonly<Record<string, ReadonlyArray<string>>> = {
     "pipeline/Transcode",
     "pipeline/Quotas",
     "pipeline/Write",
+    "pipeline/Body",
     "http/Clients"
   ],
   journal: [

@@ -183,6 +183,30 @@ describe("Encode", () => {
     )
   })
 
+  it("keeps what spans two days in one block, and gives each day (UTC) its own beyond", async () => {
+    const times = ["20T23:59:59.999", "21T00:00:00", "23T10:00:00", "21T23:59:59"].map((time) =>
+      Date.parse(`2026-11-${time}Z`)
+    )
+    const spans = async (timesMs: ReadonlyArray<number>) => {
+      const data = timesMs.map((ms) => ({ timestamp: ms / 1000, temp_outside: 5 }))
+      const { blocks } = await throughPipeline(JSON.stringify({ installation_id: installation, data }))
+      return blocks.map(({ firstTimestampMs, lastTimestampMs, records }) => [
+        firstTimestampMs,
+        lastTimestampMs,
+        records
+      ])
+    }
+    assert.deepStrictEqual(await spans(times), [
+      [times[0], times[0], 1],
+      [times[1], times[3], 2],
+      [times[2], times[2], 1]
+    ])
+    const first = times[0]!
+    const twoDays = first + 2 * 86_400_000
+    assert.deepStrictEqual(await spans([twoDays, first]), [[first, twoDays, 2]])
+    assert.lengthOf(await spans([twoDays + 1, first]), 2)
+  })
+
   it("gives each heat pump its own block, and equal samples an equal receipt", async () => {
     const pumps = ["hp-1", "hp-2"].map((id) => ({
       id,

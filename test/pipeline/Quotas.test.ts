@@ -75,6 +75,24 @@ describe("FieldNames", () => {
     assert.isTrue(names.allowanceOf("b")("z"))
   })
 
+  it("forgets whole installations, those not heard of longest, once there are more names than it may keep", () => {
+    const names = new FieldNames(20, 10)
+    const use = (home: string, count: number) => {
+      const mayUse = names.allowanceOf(home)
+      for (let i = 0; i < count; i++) assert.isTrue(mayUse(`${i}`))
+    }
+    const kept = (count: number) => ["a", "b", "c"].filter((home) => names.hasUsed(home, `${count - 1}`))
+    use("a", 6)
+    use("b", 4)
+    assert.deepStrictEqual([names.total, kept(4), kept(5), kept(7)], [10, ["a", "b"], ["a"], []])
+    names.allowanceOf("a")
+    use("c", 1)
+    assert.deepStrictEqual([names.total, kept(1)], [7, ["a", "c"]])
+    use("c", 12)
+    assert.deepStrictEqual([names.total, kept(1), kept(12)], [12, ["c"], ["c"]])
+    assert.isFalse(names.hasUsed("nobody", "0"))
+  })
+
   it("a flood of installations and names is forgotten oldest first", () => {
     const names = new FieldNames(50, 1_000)
     for (let home = 0; home < 1_000; home++) {

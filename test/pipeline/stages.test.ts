@@ -6,7 +6,8 @@ import { rawAddress } from "../../src/domain/Address.js"
 import { canonicalModel, isModelName } from "../../src/domain/ModelName.js"
 import { sensors } from "../../src/domain/Sensor.js"
 import { Auth } from "../../src/pipeline/Auth.js"
-import { writeNumber } from "../../src/pipeline/FieldSetWriter.js"
+import { ByteBuffer } from "../../src/pipeline/ByteBuffer.js"
+import { FieldSetWriter, writeNumber } from "../../src/pipeline/FieldSetWriter.js"
 import { parseJson } from "../../src/pipeline/Json.js"
 import { isLoopback, maskAddress } from "../../src/pipeline/Mask.js"
 import { timestampMsOf } from "../../src/pipeline/Records.js"
@@ -176,6 +177,13 @@ describe("Json", () => {
     }
   })
 
+  it("says where when the parser says so, and takes no text of the body for it", () => {
+    const detail = (body: string) => Either.getOrThrow(Either.flip(parseJson(Buffer.from(body)))).detail
+    assert.strictEqual(detail("{'a': 1}"), "The body is not JSON (at character 1)")
+    assert.strictEqual(detail(`{"abc": 123, 'a'}`), "The body is not JSON (at character 13)")
+    assert.strictEqual(detail('["at position 4711", S]'), "The body is not JSON")
+  })
+
   it("confines bytes that are not UTF-8 to their string", () => {
     const body = Buffer.concat([Buffer.from('{"a": "'), Buffer.from([0xff, 0xfe]), Buffer.from('", "b": 2}')])
     assert.deepInclude(Either.getOrThrow(parseJson(body)), { b: 2 })
@@ -187,6 +195,27 @@ describe("FieldSetWriter", () => {
     const bytes = Buffer.alloc(64)
     return bytes.toString("latin1", 0, writeNumber(bytes, 0, value))
   }
+
+  it("writes each set as it is, whatever the sets before it and the room that is left", () => {
+    for (const size of [1, 255, 256, 257, 600]) {
+      const columns = Array.from({ length: size }, (_, i) => ({ key: Buffer.from(`f${i}=`) }))
+      const values = Array.from({ length: size }, (_, i) => i / 10)
+      const sets = [values, values, values.map((v, i) => (i % 3 === 1 ? -v : v)), values, values.map((v) => v + 1e13)]
+      const text = (set: ReadonlyArray<number>) => set.map((value, i) => `f${i}=${value},`).join("")
+      for (const room of [0, 1, 20, 1e6]) {
+        const buffer = new ByteBuffer(room)
+        const writer = new FieldSetWriter(buffer)
+        let expected = ""
+        for (const set of [...sets, ...sets]) {
+          writer.write(columns, set)
+          // Others append in between.
+          buffer.append(Buffer.from(";"))
+          expected += `${text(set.map((value) => value + 0))};`
+        }
+        assert.strictEqual(buffer.written().toString("latin1"), expected)
+      }
+    }
+  })
 
   it("writes numbers that read back as exactly themselves", () => {
     const finite = fc.double({ noNaN: true, noDefaultInfinity: true })
