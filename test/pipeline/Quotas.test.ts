@@ -183,7 +183,8 @@ describe("quotas as they are by default", () => {
         Effect.map(Effect.either(submission(postOf(id, 1), from)), Either.isRight)
       for (let i = 0; i < 100; i++) assert.isTrue(yield* send(randomUUID(), address))
       const refused = yield* Effect.flip(submission(postOf(home(5), 1), address))
-      assert.strictEqual(refused._tag, "QuotaExceeded")
+      const detail = "Too many new installations from this address, please retry later"
+      assert.deepInclude(refused, { _tag: "QuotaExceeded", detail, retryAfterSeconds: 36 })
       assert.isTrue(yield* send(home(5), rawAddress("198.51.100.8")))
       assert.isTrue(yield* send(randomUUID(), undefined))
       known.add(home(5))
@@ -192,6 +193,25 @@ describe("quotas as they are by default", () => {
       assert.isTrue(yield* send(randomUUID(), address))
     }).pipe(Effect.provide(layerQuotas()), Effect.withClock(clock.clock))
   })
+
+  it.effect("say what there was too much of, and when there is room again", () =>
+    Effect.gen(function* () {
+      const { request, submission } = yield* Quotas
+      const batch = postOf(home(6), 1)
+      yield* submission(batch, undefined)
+      const samples = yield* Effect.flip(submission(batch, undefined))
+      assert.deepInclude(samples, {
+        detail: "Too many samples of this installation, please retry later",
+        retryAfterSeconds: 3_600
+      })
+      yield* request(address)
+      yield* request(address)
+      assert.deepInclude(yield* Effect.flip(request(address)), {
+        detail: "Too many requests from this address, please retry later",
+        retryAfterSeconds: 1_800
+      })
+    }).pipe(Effect.provide(layerQuotas({ ...standard, installationSamplesPerHour: 137, addressRequestsPerHour: 2 })))
+  )
 
   it.effect("refused requests count ten times", () =>
     Effect.gen(function* () {

@@ -9,7 +9,7 @@ import { Auth } from "../../src/pipeline/Auth.js"
 import { ByteBuffer } from "../../src/pipeline/ByteBuffer.js"
 import { FieldSetWriter, writeNumber } from "../../src/pipeline/FieldSetWriter.js"
 import { parseJson } from "../../src/pipeline/Json.js"
-import { isLoopback, maskAddress } from "../../src/pipeline/Mask.js"
+import { isLoopback, makeAddressDigests, maskAddress } from "../../src/pipeline/Mask.js"
 import { timestampMsOf } from "../../src/pipeline/Records.js"
 import { captureLogs } from "../support/testServer.js"
 
@@ -41,10 +41,32 @@ describe("Auth", () => {
     ]) {
       assert.strictEqual(submitter(header), "CredentialsRefused", header)
     }
-    for (const header of [undefined, "", "old-token-0123456", "Basic old-token-0123456", "Bearer", "Bearer a b"]) {
+    const none = [
+      "",
+      "old-token-0123456",
+      "Basic old-token-0123456",
+      "Bearer",
+      "Bearer a b",
+      "xBearer old-token-0123456"
+    ]
+    for (const header of [undefined, ...none]) {
       assert.strictEqual(submitter(header), "CredentialsMissing", String(header))
     }
   })
+
+  it("opens for other tokens once they have been replaced, and says what to send", () =>
+    Effect.gen(function* () {
+      const auth = yield* Auth
+      const [old, fresh] = ["Bearer old-token-0123456", "Bearer new-token-0123456"]
+      yield* auth.replace({ logger: tokens("new-token-0123456"), admin: tokens("admin-token-012345") })
+      assert.strictEqual(yield* auth.logger(fresh), "logger")
+      assert.strictEqual(yield* auth.admin("Bearer admin-token-012345", false), "admin")
+      for (const refused of [auth.logger(old), auth.admin(fresh, true)]) {
+        assert.strictEqual((yield* Effect.flip(refused)).detail, "The token is not valid for this request")
+      }
+      const missing = yield* Effect.flip(auth.logger(undefined))
+      assert.strictEqual(missing.detail, "Send the header Authorization: Bearer <token>")
+    }).pipe(Effect.provide(Auth.layer({ logger: tokens("old-token-0123456"), admin: [] })), Effect.runSync))
 
   it("keeps the operator's side to the admin token, or without one to this machine", () => {
     const ask = (admin: ReadonlyArray<string>, token: string, isLocal: boolean) =>
@@ -90,6 +112,15 @@ describe("Mask", () => {
         assert.match(maskAddress(rawAddress(address)), /^([0-9a-f]{1,4}:[0-9a-f]{1,4}(:xxxx){6}|\d+\.\d+\.xxx\.xxx)$/)
       })
     )
+  })
+
+  it("tells apart networks, not the addresses of one, nor what is no address", () => {
+    const { digest } = makeAddressDigests()
+    const of = (address: string) => digest(rawAddress(address), 0)
+    assert.strictEqual(of("2001:db8:1:23::1"), of("2001:db8:1:23:ffff::"))
+    assert.strictEqual(of("unknown"), of(""))
+    const different = ["2001:db8:1:23::", "2001:db8:12:3::", "2001:db8:1:24::", "1.2.3.4", "1.2.3.5", "unknown"].map(of)
+    assert.strictEqual(new Set(different).size, different.length)
   })
 
   it("knows this machine", () => {
