@@ -41,7 +41,18 @@ describe("TokenBuckets", () => {
     )
   })
 
+  it("says after how many seconds what is missing will have flowed in", () => {
+    const buckets = new TokenBuckets(100)
+    assert.deepStrictEqual(
+      [80, 50, 21, 20, 1].map((amount) => buckets.take("home", amount, 0)),
+      [0, 30 * 36, 36, 0, 36]
+    )
+  })
+
   it("keeps the buckets of those who ask, and no more than it may", () => {
+    const few = new TokenBuckets(1, 2)
+    for (const key of ["a", "b"]) few.take(key, 1, 0)
+    assert.deepStrictEqual([few.size, few.take("a", 1, 0)], [2, 3600])
     const buckets = new TokenBuckets(2, 100)
     for (let i = 0; i < 10_000; i++) {
       buckets.take("runaway", 1, 0)
