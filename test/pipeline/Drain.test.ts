@@ -14,7 +14,7 @@ import { victoriaMetricsUrls } from "../../src/store/VictoriaMetricsUrls.js"
 import { blockOf, noisyBlock } from "../support/blocks.js"
 import { makeFastClock } from "../support/clock.js"
 import { accept, type Behaviour, type FakeDatabase, fakeDatabase, refuse } from "../support/fakeDatabase.js"
-import { installationOf } from "../support/storeHomes.js"
+import { installationOf } from "../support/storeContract.js"
 import { captureLogs } from "../support/testServer.js"
 
 const root = mkdtempSync(join(tmpdir(), "telemetry-drain-"))
@@ -57,6 +57,9 @@ const appendBlocks = (...numbers: ReadonlyArray<number>) =>
 /** The blocks in a list of lines, in their order. */
 const numbersIn = (lines: ReadonlyArray<string>) =>
   lines.flatMap((line) => /^heatpump_metrics,.* number=(\d+)/.exec(line)?.[1] ?? []).map(Number)
+
+/** On a busy machine a write may be given up that the database has taken: it is sent again, and stored once. */
+const takenBy = (fake: FakeDatabase) => [...new Set(numbersIn(fake.taken))]
 
 const report = Effect.flatMap(Backlog, (backlog) => Effect.map(backlog.report, (report) => report!))
 const until = <E, R>(isSo: Effect.Effect<boolean, E, R>) =>
@@ -120,7 +123,7 @@ describe("the retry table", () => {
           fake.behave = (...of) => (fake.attempts.length <= failures ? behaviour(...of) : accept(...of))
           yield* appendBlocks(1)
           yield* drained
-          assert.deepStrictEqual(numbersIn(fake.taken), [1])
+          assert.deepStrictEqual(takenBy(fake), [1])
           // On a slow machine more attempts may have been given up.
           assert.isAbove(fake.attempts.length, failures)
           // Chance makes them no whole number of milliseconds, unlike every other sleep.
@@ -164,14 +167,13 @@ describe("the retry table", () => {
         yield* appendBlocks(...Array.from({ length: 20 }, (_, i) => i + 1))
         yield* drained
         const others = Array.from({ length: 20 }, (_, i) => i + 1).filter((number) => number !== 13)
-        // At least once.
-        assert.sameMembers([...new Set(numbersIn(fake.taken))], others)
+        assert.sameMembers(takenBy(fake), others)
         const reason = `refused by the database with status ${status}`
         assert.deepStrictEqual((yield* report).quarantined, [{ reason, blocks: 1, samples: 1 }])
         fake.behave = accept
         assert.strictEqual(yield* Effect.flatMap(Backlog, (backlog) => backlog.resendQuarantined), 1)
         yield* settled
-        assert.include(numbersIn(fake.taken), 13)
+        assert.include(takenBy(fake), 13)
         assert.isEmpty((yield* report).quarantined)
         assert.strictEqual((yield* report).bytes, 0)
       })
@@ -188,7 +190,7 @@ describe("the retry table", () => {
       assert.match(lastError?.sentence ?? "", /even an empty one with status 400; check VM_WRITE_URL/)
       fake.behave = accept
       yield* drained
-      assert.sameMembers(numbersIn(fake.taken), [1, 2, 3])
+      assert.sameMembers(takenBy(fake), [1, 2, 3])
     })
   )
 })
@@ -212,10 +214,10 @@ describe("the drain", () => {
             inRequest.toSorted((a, b) => a - b)
           )
         }
-        assert.sameMembers(numbersIn(fake.taken), numbers)
-        const activity = fake.taken.filter((line) => line.startsWith("heatpump_activity,"))
-        assert.lengthOf(activity, 100)
-        assert.strictEqual(new Set(activity.map((line) => line.split(" ").at(-1))).size, 100)
+        assert.sameMembers(takenBy(fake), numbers)
+        const activity = new Set(fake.taken.filter((line) => line.startsWith("heatpump_activity,")))
+        assert.strictEqual(activity.size, 100)
+        assert.strictEqual(new Set(Array.from(activity, (line) => line.split(" ").at(-1))).size, 100)
       })
   )
 
@@ -230,7 +232,7 @@ describe("the drain", () => {
         // What a crash leaves: the same file, opened by another process.
         fake.taken.length = 0
         yield* settled.pipe(Effect.provide(layerDraining(fake.url, directory)))
-        assert.sameMembers(numbersIn(fake.taken), [1, 2, 3])
+        assert.sameMembers(takenBy(fake), [1, 2, 3])
       })
   )
 
