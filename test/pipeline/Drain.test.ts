@@ -14,7 +14,7 @@ import { victoriaMetricsUrls } from "../../src/store/VictoriaMetricsUrls.js"
 import { blockOf, noisyBlock } from "../support/blocks.js"
 import { makeFastClock } from "../support/clock.js"
 import { accept, type Behaviour, type FakeDatabase, fakeDatabase, refuse } from "../support/fakeDatabase.js"
-import { installationOf } from "../support/storeContract.js"
+import { installationOf } from "../support/storeHomes.js"
 import { captureLogs } from "../support/testServer.js"
 
 const root = mkdtempSync(join(tmpdir(), "telemetry-drain-"))
