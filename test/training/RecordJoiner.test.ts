@@ -17,19 +17,22 @@ const sample = fc.record({
     fc.integer({ min: 0, max: 60_000 }),
     fc.integer({ min: 0, max: 20 }).map((i) => i * 60_000)
   ),
-  value: fc.oneof(fc.double(), fc.constantFrom(1, 2, null))
+  value: fc.oneof(
+    fc.double(),
+    fc.constantFrom<unknown>(1, 2, 0, -0, null, "7", true, Number.NaN, Number.POSITIVE_INFINITY)
+  )
 })
 
 const range = fc.constantFrom<Range>(all, { fromMs: 60_000, untilMs: 600_000 }, { fromMs: 0, untilMs: 60_000 })
 
 /** The definition, without regard to cost. */
 const expected = (
-  samples: ReadonlyArray<{ sensor: string; timestampMs: number; value: number | null }>,
+  samples: ReadonlyArray<{ sensor: string; timestampMs: number; value: unknown }>,
   { fromMs, untilMs } = all
 ) => {
   const records = new Map<number, Map<string, number>>()
   for (const { sensor, timestampMs, value } of samples) {
-    if (value === null || !Number.isFinite(value) || timestampMs < fromMs || timestampMs >= untilMs) continue
+    if (typeof value !== "number" || !Number.isFinite(value) || timestampMs < fromMs || timestampMs >= untilMs) continue
     const record = records.get(timestampMs) ?? new Map<string, number>()
     records.set(timestampMs, record)
     record.set(sensor, Math.max(value + 0, record.get(sensor) ?? Number.NEGATIVE_INFINITY))
