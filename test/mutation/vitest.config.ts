@@ -46,7 +46,7 @@ const testsOf: Readonly<Record<string, ReadonlyArray<string>>> = {
     "store/BlockTable",
     "store/ForeignFile"
   ],
-  repair: ["store/SqlitePages", "store/ForeignFile", "store/Salvage", "store/Intact", "store/BlockTable"]
+  repair: ["store/SqlitePages", "store/ForeignFile", "store/Salvage", "store/Intact"]
 }
 const tests = testsOf[process.env.MUTATION_GROUP ?? ""]!.map((name) => `test/${name}.test.ts`)
 
