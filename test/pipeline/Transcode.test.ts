@@ -65,7 +65,21 @@ describe("the short way", () => {
   it("leaves everything that is no JSON", () => {
     const malformed = [
       ...["01", "-01", "1.", ".5", "+1", "-", "-a", "1e", "1e+", "1.5e-", "0x1", "1.a", "--1", "1.5.5", "1e5.5"],
-      ...["tru", "trux", "fals", "nul", "nullx", "truefalse", "'a'", '"open', '"\\x"', '"\\u12g4"', '"\\u123"', '"\n"'],
+      ...[
+        "tru",
+        "trux",
+        "fals",
+        "nul",
+        "nullx",
+        "truefalse",
+        "'a'",
+        '"open',
+        '"\\x"',
+        '"\\x12ab"',
+        '"\\u12g4"',
+        '"\\u123"',
+        '"\n"'
+      ],
       ...['"a\u001f"', '"\\', "", "[1]", "[]", "{}", "1 2", '"a""b"', "NaN", "Infinity"]
     ]
     for (const token of malformed) {
@@ -192,6 +206,10 @@ describe("the short way", () => {
     assert.isFalse(isTaken())
     assert.isTrue(isTaken(record(pumps(31)), record(pumps(1, 31)), record(pumps(32))))
     assert.isFalse(isTaken(record(pumps(32)), record(pumps(1, 32))))
+    assert.deepStrictEqual(
+      [4_094, 4_095].map((count) => isTaken(record(`${fields(count, '"text"')},"a":1`))),
+      [true, false]
+    )
     // A home that changes its layout all the time, or has more names than a home can have.
     const layouts = (count: number) => Array.from({ length: count }, (_, i) => record(`"a${i}":1`))
     assert.deepStrictEqual([isTaken(...layouts(16)), isTaken(...layouts(40))], [true, false])
