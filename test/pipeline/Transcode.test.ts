@@ -204,6 +204,7 @@ describe("the short way", () => {
     assert.isFalse(isTaken('{"a":1}'))
     assert.isFalse(isTaken("5"))
     assert.isFalse(isTaken())
+    assert.isTrue(isTaken(record(pumps(2)), record(pumps(2, 1)), record(pumps(2))))
     assert.isTrue(isTaken(record(pumps(31)), record(pumps(1, 31)), record(pumps(32))))
     assert.isFalse(isTaken(record(pumps(32)), record(pumps(1, 32))))
     assert.deepStrictEqual(
@@ -213,6 +214,7 @@ describe("the short way", () => {
     // A home that changes its layout all the time, or has more names than a home can have.
     const layouts = (count: number) => Array.from({ length: count }, (_, i) => record(`"a${i}":1`))
     assert.deepStrictEqual([isTaken(...layouts(16)), isTaken(...layouts(40))], [true, false])
+    assert.isTrue(isTaken(...layouts(40).flatMap((one) => [one, one, one])))
     const many = (i: number) => record(fields(1_500).replaceAll('"f', `"f${i}_`))
     assert.deepStrictEqual([isTaken(many(1), many(1)), isTaken(many(1), many(2), many(3))], [true, false])
   })
