@@ -1,6 +1,6 @@
 import { group } from "./group.mjs"
 
-const repair = ["Intact", "Salvage", "SqlitePages"]
+const repair = ["Intact", "Salvage"]
 
 export default group(
   "repair",

@@ -46,7 +46,8 @@ const testsOf: Readonly<Record<string, ReadonlyArray<string>>> = {
     "store/BlockTable",
     "store/ForeignFile"
   ],
-  repair: ["store/SqlitePages", "store/ForeignFile", "store/Salvage", "store/Intact"]
+  pages: ["store/SqlitePages"],
+  repair: ["store/ForeignFile", "store/Salvage", "store/Intact"]
 }
 const tests = testsOf[process.env.MUTATION_GROUP ?? ""]!.map((name) => `test/${name}.test.ts`)
 
