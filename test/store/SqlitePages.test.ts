@@ -278,6 +278,7 @@ describe("the pages of a file and its log", () => {
       assertSeen(see(Buffer.alloc(length)), "whole", [])
       assertSeen(see(Buffer.alloc(length, 0x77)), "broken", [])
     }
+    assertSeen(see(Buffer.alloc(headerBytes).fill(1, 9, 10)), "broken", [])
     assertSeen(see(Buffer.alloc(0)), "whole", [])
   })
 
