@@ -41,9 +41,9 @@ const testsOf: Readonly<Record<string, ReadonlyArray<string>>> = {
   journal: [
     "store/VictoriaMetricsUrls",
     "store/Erasures",
+    "store/BlockTable",
     "store/Journal",
     "store/JournalOperations",
-    "store/BlockTable",
     "store/ForeignFile"
   ],
   pages: ["store/SqlitePages"],
