@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
+import { ByteBuffer } from "../../src/pipeline/ByteBuffer.js"
 import { FieldNames } from "../../src/pipeline/FieldNames.js"
+import { transcode } from "../../src/pipeline/Transcode.js"
 import { bodiesNowMs, orderlyBody } from "../support/bodies.js"
 import { decoded, kindsOfBodies, plainly, shareTaken, takesShortWay } from "../support/bothWays.js"
 import { type PayloadName, payloadNames, recentPayload, sentBody } from "../support/payloads.js"
@@ -59,6 +61,25 @@ describe("the short way", () => {
     for (const token of [...numbers, ...others]) {
       assert.isTrue(isTaken(record(`"a":1,"b":${token}`)), token)
       assert.isTrue(isTaken(record(`"b":${token},"a":1`)), `${token} before others`)
+    }
+  })
+
+  it("finds room for what it writes, however much longer than the body that is", () => {
+    for (const token of ["1", "1e12", "1e-7", "1234567890123.25", "true"]) {
+      for (const records of [1, 2, 40]) {
+        const bytes = body(...Array.from({ length: records }, (_, i) => record(fields(50 + i, token))))
+        const [tight, roomy] = [1, 1_000_000].map((room) =>
+          transcode(bytes, bodiesNowMs, 365 * 86_400_000, new ByteBuffer(room))
+        )
+        assert.deepStrictEqual(tight, roomy, `${token}, ${records} records`)
+        assert.strictEqual(tight === undefined, records > 16)
+      }
+      const alike = body(...Array.from({ length: 40 }, (_, i) => record(fields(600, token), seconds + i)))
+      const [tight, roomy] = [1, 1_000_000].map((room) =>
+        transcode(alike, bodiesNowMs, 365 * 86_400_000, new ByteBuffer(room))
+      )
+      assert.deepStrictEqual(tight, roomy)
+      assert.lengthOf(roomy?.readings ?? [], 40)
     }
   })
 
@@ -207,6 +228,7 @@ describe("the short way", () => {
     assert.isTrue(isTaken(record(pumps(2)), record(pumps(2, 1)), record(pumps(2))))
     assert.isTrue(isTaken(record(pumps(31)), record(pumps(1, 31)), record(pumps(32))))
     assert.isFalse(isTaken(record(pumps(32)), record(pumps(1, 32))))
+    assert.isTrue(isTaken(record(pumps(32)), record('"a":1')), "the home is no heat pump")
     assert.deepStrictEqual(
       [4_094, 4_095].map((count) => isTaken(record(`${fields(count, '"text"')},"a":1`))),
       [true, false]
