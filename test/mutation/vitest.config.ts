@@ -28,6 +28,7 @@ const testsOf: Readonly<Record<string, ReadonlyArray<string>>> = {
   decoder: ["pipeline/Transcode"],
   pipeline: [
     "pipeline/stages",
+    "pipeline/FieldSetWriter",
     "pipeline/Records",
     "pipeline/Structure",
     "pipeline/DrainRequest",
