@@ -15,7 +15,9 @@
  * - Up to one transaction: the log is torn. A commit is synced before the next begins, so this one was never
  *   acknowledged.
  * - Several transactions, or any behind a header that does not fit: the log is broken. They were acknowledged, and each
- *   frame can still be checked against the checksum before it.
+ *   frame can still be checked against the checksum before it. Frames that are damaged tell of them too: by a second end of
+ *   a transaction, or a page that comes again before it ends, which within one transaction is overwritten in its frame
+ *   (https://www.sqlite.org/releaselog/3_11_0.html). What a failed transaction has left behind the end has none.
  *
  * Promised: nothing in the files makes it throw or run for ever; what cannot be read is taken as zeros.
  */
@@ -122,7 +124,10 @@ const readLog = (fd: number): Log => {
   const uncommitted = new Map<number, number>()
   let isBeyond = !isHeaderWhole
   let framesBeyond = 0
-  let commitsBeyond = 0
+  let endsBeyond = 0
+  /** Of the transaction that is being read, and from a damaged one on of all. */
+  const pages = new Set<number>()
+  let isPageRepeated = false
   /** Unknown behind a frame that has lost its header. */
   let previous: Checksum | undefined = isHeaderWhole ? headerSum : undefined
   for (const { frame, position } of framesOf(fd)) {
@@ -131,15 +136,23 @@ const readLog = (fd: number): Log => {
     const isWhole = hasSalts && page !== 0 && (previous === undefined || fits(frame, previous, isLittleEndian))
     previous = hasSalts ? checksumAt(frame, 16) : undefined
     if (!isWhole) isBeyond = true
+    const isEnd = hasSalts && frame.readUInt32BE(4) !== 0
     if (isBeyond && hasSalts) framesBeyond++
+    if (isBeyond && isEnd) endsBeyond++
+    if (hasSalts) {
+      if (pages.has(page)) isPageRepeated = true
+      pages.add(page)
+    }
     if (!isWhole) continue
     uncommitted.set(page, position + frameHeaderBytes)
-    if (frame.readUInt32BE(4) === 0) continue
-    if (isBeyond) commitsBeyond++
+    if (!isEnd) continue
     for (const [page, at] of uncommitted) (isBeyond ? beyond : positions).set(page, at)
     uncommitted.clear()
+    if (!isBeyond) pages.clear()
   }
-  const isBroken = isHeaderWhole ? commitsBeyond > 1 : commitsBeyond > 0 || header.some((byte) => byte !== 0)
+  const isBroken = isHeaderWhole
+    ? endsBeyond > 1 || (endsBeyond > 0 && isPageRepeated)
+    : endsBeyond > 0 || header.some((byte) => byte !== 0)
   if (isBroken) return { state: "broken", positions: new Map([...positions, ...beyond]) }
   return { state: framesBeyond + uncommitted.size > 0 ? "torn" : "whole", positions }
 }

@@ -87,7 +87,7 @@ const assertSeen = (seen: Seen, state: string, frames: ReadonlyArray<Frame>) => 
 }
 
 const transactions = (minLength: number) =>
-  fc.array(fc.array(fc.integer({ min: 1, max: 8 }), { minLength: 1, maxLength: 3 }), { minLength, maxLength: 5 })
+  fc.array(fc.uniqueArray(fc.integer({ min: 1, max: 8 }), { minLength: 1, maxLength: 3 }), { minLength, maxLength: 5 })
 const byteOrders = fc.boolean().map((isLittleEndian): LogHeader => ({ ...usual, isLittleEndian }))
 const runs = { numRuns: 60 }
 
@@ -161,7 +161,7 @@ describe("the pages of a file and its log", () => {
     )
   })
 
-  it("are as late as they can be read when several transactions are behind a damaged place: the log is broken", () => {
+  it("are as late as they can be read when a damaged place is not in the last transaction: the log is broken", () => {
     const places = {
       page: { at: 3, alsoNext: false },
       salts: { at: 12, alsoNext: false },
@@ -172,7 +172,7 @@ describe("the pages of a file and its log", () => {
       end: { at: frameBytes - 1, alsoNext: false }
     }
     const place = fc.constantFrom(...Object.values(places))
-    let [torn, broken] = [0, 0]
+    let [torn, broken, beforeLast] = [0, 0, 0]
     fc.assert(
       fc.property(transactions(1), byteOrders, fc.nat(), place, (made, header, nth, { alsoNext, at }) => {
         const frames = framesOf(made)
@@ -180,27 +180,35 @@ describe("the pages of a file and its log", () => {
         const log = logOf(frames, header)
         const byte = headerBytes + damaged * frameBytes + at
         log[byte] = log[byte]! ^ 0x40
-        const lost = (_: Frame, i: number) => i === damaged || (alsoNext && i === damaged + 1)
-        const behind = frames.filter((frame, i) => i >= damaged && frame.commit !== 0)
-        const wholeBehind = frames.filter((frame, i) => i > damaged && frame.commit !== 0 && !lost(frame, i))
-        const last = frames.length - made.at(-1)!.length
-        if (damaged >= last) {
-          // Nothing tells a whole transaction of one frame, its salts overwritten, from what earlier logs have left.
-          if (at === places.salts.at && made.at(-1)!.length === 1) return
-          assertSeen(see(log), "torn", frames.slice(0, last))
-          torn++
-        } else if (wholeBehind.length > 1) {
+        const lost = (i: number) => i === damaged || (alsoNext && i === damaged + 1)
+        const isSaltless = (i: number) => i === damaged && at === places.salts.at
+        const ends = frames.flatMap(({ commit }, i) => (commit === 0 ? [] : [i]))
+        const first = 1 + Math.max(-1, ...ends.filter((i) => i < damaged))
+        // What tells that several transactions begin with the damaged one.
+        const endsSeen = ends.filter((i) => i >= damaged && !isSaltless(i))
+        const pagesSeen = frames.flatMap(({ page }, i) =>
+          i < first || isSaltless(i) ? [] : [i === damaged && at === places.page.at ? page ^ 0x40 : page]
+        )
+        const isPageRepeated = new Set(pagesSeen).size < pagesSeen.length
+        if (endsSeen.length > 1 || (endsSeen.length > 0 && isPageRepeated)) {
+          const lastEnd = Math.max(...ends.filter((i) => !lost(i)))
           assertSeen(
             see(log),
             "broken",
-            frames.filter((frame, i) => !lost(frame, i))
+            frames.filter((_, i) => !lost(i) && i <= lastEnd)
           )
           broken++
-        } else assert.isAbove(behind.length, wholeBehind.length)
+          if (damaged === ends.at(-2)) beforeLast++
+        } else {
+          // Nothing tells a whole transaction of one frame, its salts overwritten, from what earlier logs have left.
+          if (isSaltless(damaged) && damaged === frames.length - 1 && first === damaged) return
+          assertSeen(see(log), "torn", frames.slice(0, first))
+          torn++
+        }
       }),
       { numRuns: 4 * runs.numRuns }
     )
-    assert.isTrue(torn > 5 && broken > 5)
+    assert.isTrue(torn > 5 && broken > 5 && beforeLast > 5)
   })
 
   it("are found without the log's header, by the salts that follow each other, or not at all", () => {
