@@ -236,7 +236,7 @@ export const run = async (): Promise<Result> => {
   return {
     question: "What do models notice, and how often are they wrong, in homes that they were not fitted to?",
     target:
-      "heating AUC ≥ .95, caught ≥ .85, false alarms ≤ .5 per installation-week; ≤ 1 in every 10-day block after a change of season; judged in 180 s",
+      "heating AUC ≥ .95, caught ≥ .85, false alarms ≤ .5 per heat pump and week; ≤ 1 in every 10-day block after a change of season; judged in 180 s",
     rows
   }
 }

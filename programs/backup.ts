@@ -7,6 +7,7 @@ import { snapshot } from "../src/store/Snapshot.js"
 import { attempt } from "./attempt.js"
 import { dataDir } from "./dataDir.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
+import { inBytes } from "./inBytes.js"
 import { modelDirOf } from "./modelDirOf.js"
 import { version } from "./version.js"
 
@@ -40,9 +41,10 @@ export const backup = Command.make("backup", { output, yes, dataDir }, ({ dataDi
     const store = path.join(dataDir, "telemetry.sqlite")
     const modelDir = yield* modelDirOf(dataDir)
     if ((yield* isThere(output)) && !yes) {
-      return yield* failure(`${output} is there already; overwrite it with --yes`)
+      const message = `${output} is there already; overwrite it with --yes`
+      return yield* new ProgramFailure({ code: ExitCode.usage, message })
     }
-    if (!(yield* isThere(store))) return yield* failure(`there is no store in ${dataDir}; see --data-dir`)
+    if (!(yield* isThere(store))) return yield* failure(`there is no store in ${dataDir}; see --data-dir (DATA_DIR)`)
     const directory = path.dirname(path.resolve(output))
     const { bavail, bsize } = yield* Effect.try({
       try: () => statfsSync(directory),
@@ -56,7 +58,7 @@ export const backup = Command.make("backup", { output, yes, dataDir }, ({ dataDi
     // A snapshot first, and the archive of it.
     const needed = 2 * storeBytes
     if (bavail * bsize < needed) {
-      return yield* failure(`${directory} has ${bavail * bsize} bytes free, and up to ${needed} are needed`)
+      return yield* failure(`${directory} has ${inBytes(bavail * bsize)} free, and up to ${inBytes(needed)} are needed`)
     }
     const staging = yield* fs.makeTempDirectoryScoped({ directory, prefix: ".telemetry-backup-" })
     const copied = path.join(staging, "telemetry.sqlite")
@@ -77,7 +79,7 @@ export const backup = Command.make("backup", { output, yes, dataDir }, ({ dataDi
       { name: "manifest.json", content: `${JSON.stringify(manifest, null, 2)}\n` },
       ...entries
     ])
-    yield* Console.log(`${output}: ${entries.length} files, ${bytes} bytes`)
+    yield* Console.log(`${output}: ${entries.length} files, ${inBytes(bytes)}`)
   }).pipe(Effect.scoped)
 ).pipe(
   Command.withDescription(

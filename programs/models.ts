@@ -9,7 +9,7 @@ import { checkedModel } from "./checkedModel.js"
 import { dataDir } from "./dataDir.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
 import { inBytes } from "./inBytes.js"
-import { modelDirOf } from "./modelDirOf.js"
+import { modelDirOf, modelDirToRead } from "./modelDirOf.js"
 import { publishTrained } from "./publishTrained.js"
 
 const noGate = Options.boolean("no-gate").pipe(
@@ -29,7 +29,7 @@ const json = Options.boolean("json").pipe(Options.withDescription("Print the man
 
 const list = Command.make("list", { dataDir, json }, ({ dataDir, json }) =>
   Effect.gen(function* () {
-    const directory = yield* modelDirOf(dataDir)
+    const directory = yield* modelDirToRead(dataDir)
     const path = yield* Path.Path
     const paths = registryPaths(directory, path)
     const registry = yield* Registry.pipe(Effect.provide(Registry.layer(directory)))
@@ -53,7 +53,9 @@ const list = Command.make("list", { dataDir, json }, ({ dataDir, json }) =>
       }))
       return yield* Console.log(JSON.stringify(all, null, 2))
     }
-    if (rows.length === 0) return yield* Console.log("Nothing is published yet; see telemetry models publish")
+    if (rows.length === 0)
+      return yield* Console.log(`Nothing is published in ${directory} yet; see telemetry models publish`)
+    const heading = ["", "Model", "Version", "Size", "Gate", "Signature"]
     const cells = rows.flatMap(({ current, manifests, model }) =>
       manifests.length === 0
         ? [["*", model.name, "(put there by hand)", inBytes(model.sizeBytes), "", ""]]
@@ -62,12 +64,12 @@ const list = Command.make("list", { dataDir, json }, ({ dataDir, json }) =>
             m.name,
             m.version,
             inBytes(m.size_bytes),
-            m.gate === "passed" ? "gate passed" : "gate skipped",
-            m.signing_key_id === null ? "unsigned" : `signed by ${m.signing_key_id}`
+            m.gate,
+            m.signing_key_id === null ? "unsigned" : `by ${m.signing_key_id}`
           ])
     )
-    const widths = [0, 1, 2, 3, 4, 5].map((i) => Math.max(...cells.map((row) => row[i]!.length)))
-    yield* Console.log(cells.map((row) => line(row, widths)).join("\n"))
+    const widths = heading.map((title, i) => Math.max(title.length, ...cells.map((row) => row[i]!.length)))
+    yield* Console.log([heading, ...cells].map((row) => line(row, widths)).join("\n"))
   })
 ).pipe(Command.withDescription("Show what is published; * marks what clients get"))
 
@@ -94,7 +96,9 @@ const publish = Command.make(
         isGated: !options.noGate,
         asCommunity: options.community
       })
-      const lines = published.map(({ isNew, name, version }) => `${name}: ${version}${isNew ? "" : ", as before"}`)
+      const lines = published.map(
+        ({ isNew, name, version }) => `${name}: published${isNew ? "" : " before"}, ${version}`
+      )
       yield* Console.log(lines.join("\n"))
     }).pipe(
       Effect.catchTag("NotPublished", ({ message }) => new ProgramFailure({ code: ExitCode.notEnoughData, message }))
@@ -119,7 +123,7 @@ const rollback = Command.make(
   },
   ({ dataDir, model, version }) =>
     Effect.gen(function* () {
-      const directory = yield* modelDirOf(dataDir)
+      const directory = yield* modelDirToRead(dataDir)
       yield* checkedModel("--model", model)
       const { from, name, to } = yield* rollBack(directory, model, version)
       yield* Console.log(`${name}: from ${from ?? "nothing"} to ${to}`)
@@ -145,12 +149,15 @@ export const models = Command.make("models", { affectedBy, json, dataDir }, ({ a
         message: "say which: models list, publish, rollback, or models --affected-by ID"
       })
     }
-    const affected = yield* affectedModels(yield* modelDirOf(dataDir), affectedBy.value)
+    const affected = yield* affectedModels(yield* modelDirToRead(dataDir), affectedBy.value)
     if (json) return yield* Console.log(JSON.stringify(affected, null, 2))
     yield* Console.log(
-      affected.models.length === 0 ? "No model is known to have it" : affected.models.map(affectedLine).join("\n")
+      affected.models.length === 0
+        ? "No model in MODEL_DIR is known to be trained with the data of this installation"
+        : affected.models.map(affectedLine).join("\n")
     )
-    if (affected.unknown.length > 0) yield* Console.log(`Nobody knows of: ${affected.unknown.join(", ")}`)
+    if (affected.unknown.length > 0)
+      yield* Console.log(`Made without a list of homes, so it may be in them: ${affected.unknown.join(", ")}`)
   })
 ).pipe(
   Command.withDescription(

@@ -74,7 +74,8 @@ export const restore = Command.make("restore", { input, yes, dataDir }, ({ dataD
       "run it as the user that runs serve, and check DATA_DIR and MODEL_DIR"
     )
     if (there.length > 0 && !yes) {
-      return yield* failure(`${there.map(targetOf).join(", ")} would be replaced; if that is meant, add --yes`)
+      const message = `${there.map(targetOf).join(", ")} would be replaced; if that is meant, add --yes`
+      return yield* new ProgramFailure({ code: ExitCode.usage, message })
     }
     if (existsSync(erasures)) {
       const staged = path.join(staging, "data", "erasures.txt")
@@ -110,7 +111,13 @@ export const restore = Command.make("restore", { input, yes, dataDir }, ({ dataD
       fsyncSync(directory)
       closeSync(directory)
     }).pipe(Effect.uninterruptible)
-    yield* Console.log(`restored ${manifest.names.length} files of ${manifest.created} (release ${manifest.version})`)
+    const hasModels = manifest.names.some((name) => name.startsWith("models/"))
+    yield* Console.log(
+      [
+        `restored ${manifest.names.length} files of ${manifest.created} (release ${manifest.version}) to ${dataDir}${hasModels ? `, models to ${modelDir}` : ""}`,
+        `Now start the server on it: telemetry serve --data-dir ${dataDir}`
+      ].join("\n")
+    )
   }).pipe(Effect.scoped)
 ).pipe(
   Command.withDescription(

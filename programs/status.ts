@@ -88,7 +88,7 @@ const report = (url: string, status: Status): string => {
         ]),
     ...(status.journal === null ? [] : journalLines(status.journal)),
     ...(status.models.length === 0
-      ? [["Models", "none yet"] as const]
+      ? [["Models", "none published"] as const]
       : status.models.map(
           (m) => ["Model", `${m.name}, ${inBytes(m.size_bytes)}, ${new Date(m.modified * 1000).toISOString()}`] as const
         )),

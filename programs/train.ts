@@ -26,9 +26,10 @@ import {
   trainingLines
 } from "../src/training/TrainingReport.js"
 import { ExitCode, ProgramFailure } from "./ExitCode.js"
+import { fromHere } from "./fromHere.js"
 import { inBytes } from "./inBytes.js"
 import { modelDirOf } from "./modelDirOf.js"
-import { openDataset } from "./openDataset.js"
+import { checkSource, openDataset } from "./openDataset.js"
 import { publishTrained } from "./publishTrained.js"
 import { noProgress, trainingProgress } from "./TrainingProgress.js"
 import { trainAll } from "./trainAll.js"
@@ -52,6 +53,7 @@ export const train = Command.make("train", trainOptions, (options) =>
     const modelDir = yield* modelDirOf(options.dataDir)
     const file = Option.getOrElse(options.output, () => path.join(modelDir, `${canonicalModel(model)}.pkl`))
     const files = yield* outputFiles(file)
+    yield* checkSource(options.from, options.dataDir)
     yield* checkOutput(files.directory, files.pickle)
 
     const dataset: Dataset = yield* openDataset(options.from, options.dataDir)
@@ -137,7 +139,7 @@ export const train = Command.make("train", trainOptions, (options) =>
       const left = champion === undefined ? "no model was written" : `the model at ${file} stays`
       return yield* new ProgramFailure({
         code: ExitCode.notEnoughData,
-        message: `the model was refused and ${left} (see ${cardFile}.md): ${failed.join("; ")}`
+        message: `the model was refused and ${left} (see ${fromHere(`${cardFile}.md`)}): ${failed.join("; ")}`
       })
     }
 
@@ -175,7 +177,7 @@ export const train = Command.make("train", trainOptions, (options) =>
       warnings: judgement.training.warnings,
       ...(isWritten ? { bytes: pickle.length, ...metadata } : { model: name, data: dataRead })
     }
-    const written: Line = ["Written", `${output}${isWritten ? `, ${inBytes(pickle.length)}` : ""}`]
+    const written: Line = ["Written", `${fromHere(output)}${isWritten ? `, ${inBytes(pickle.length)}` : ""}`]
     yield* Console.log(
       options.json
         ? JSON.stringify(result, null, 2)

@@ -11,7 +11,7 @@ import * as Settings from "../src/Settings.js"
 import { checkedModel } from "./checkedModel.js"
 import { ExitCode, ProgramFailure, RunsUntilStopped } from "./ExitCode.js"
 import { modelDirOf } from "./modelDirOf.js"
-import { openDataset } from "./openDataset.js"
+import { checkSource, openDataset } from "./openDataset.js"
 import { publishTrained } from "./publishTrained.js"
 
 type Result = LastTraining["models"][number]
@@ -108,6 +108,7 @@ const runOnce = Effect.fn("trainAll.runOnce", { root: true })(function* (
 ) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
+  yield* checkSource(Option.none(), options.dataDir)
   const directory = yield* modelDirOf(options.dataDir)
   yield* fs.makeDirectory(directory, { recursive: true })
   yield* tryLock(path.join(directory, ".training.lock"))
@@ -181,7 +182,9 @@ export const trainAll = Effect.fn("trainAll")(function* (options: RunOptions & {
   if (runOnStartup) yield* run(nextAfter(yield* Clock.currentTimeMillis))
   while (true) {
     const atMs = nextAfter(yield* Clock.currentTimeMillis)
-    yield* Effect.logInfo("waiting for the next training", { at: new Date(atMs).toISOString() })
+    yield* Effect.logInfo("waiting for the next training; to train at once, run it with TRAINING_TIME empty", {
+      at: new Date(atMs).toISOString()
+    })
     yield* sleepUntil(atMs)
     yield* run(nextAfter(yield* Clock.currentTimeMillis))
   }

@@ -41,7 +41,9 @@ const seed = Options.integer("seed").pipe(
   Options.withDefault(42)
 )
 const noGate = Options.boolean("no-gate", { negationNames: ["gate"] }).pipe(
-  Options.withDescription("Write the model even if it fails a criterion, and say so in its card; --gate is the default")
+  Options.withDescription(
+    "--no-gate writes the model even if it fails a criterion, and says so in its card; --gate, the default, refuses it"
+  )
 )
 const champion = Options.text("champion").pipe(
   Options.withDescription("Model file that the new one must not be worse than; the one at --output by default"),
@@ -89,7 +91,7 @@ interface Given {
 }
 
 const positive = (option: string, value: number) =>
-  value >= 1 ? Effect.void : new SettingInvalid({ setting: option, reason: "must be a whole number from 1" })
+  value >= 1 ? Effect.void : new SettingInvalid({ setting: option, reason: "must be at least 1" })
 
 /** Refuses what a training of all models would leave unheard. */
 export const optionsOfAll = (options: Given) => {

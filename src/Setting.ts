@@ -42,7 +42,7 @@ export const secret = (name: string, meaning: string, fallback = ""): string => 
 export const whole = (min: number, max: number) => (name: string) =>
   Config.integer(name).pipe(
     Config.validate({
-      message: `must be a whole number from ${min} to ${max}`,
+      message: `must be a whole number${max === Number.MAX_SAFE_INTEGER ? `, at least ${min}` : ` from ${min} to ${max}`}`,
       validation: (n) => n >= min && n <= max
     })
   )

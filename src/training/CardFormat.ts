@@ -10,3 +10,4 @@ export const percentInterval = ({ value, low, high }: Estimate) =>
   Number.isNaN(low) ? percent(value) : `${percent(value)} (${percent(low)} to ${percent(high)})`
 export const minutes = (value: number) => (Number.isNaN(value) ? "–" : `${value.toFixed(0)} min`)
 export const title = (text: string) => `${text[0]!.toUpperCase()}${text.slice(1)}`
+export const sentence = (text: string) => `${title(text)}.`

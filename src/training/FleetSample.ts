@@ -52,7 +52,7 @@ const count = new Intl.NumberFormat("en")
 
 const knownModels = (known: ReadonlyArray<KnownModel>): string =>
   known.length === 0
-    ? "there are no data of any model yet"
+    ? "no model has any"
     : `known models: ${known.map(({ installations, model }) => `${model} (${count.format(installations)})`).join(", ")}`
 
 /** Levenshtein's distance, without regard to case. */
@@ -74,7 +74,7 @@ const suggestion = (model: string, known: ReadonlyArray<KnownModel>): string => 
     .map((one) => ({ name: one.model, steps: distance(model, one.model) }))
     .filter(({ name, steps }) => steps <= Math.max(2, name.length / 3))
     .sort((a, b) => a.steps - b.steps)
-  return near.length === 0 ? "" : ` Did you mean ${near[0]!.name}?`
+  return near.length === 0 ? "" : `did you mean ${near[0]!.name}? `
 }
 
 const digest = (hash: ReturnType<typeof createHash>, records: InstallationRecords): void => {
@@ -94,7 +94,7 @@ export const readFleet = Effect.fn("FleetSample.read")(function* (
   const all = yield* dataset.installations(model, range)
   if (all.length === 0) {
     const known = yield* dataset.models
-    const message = `there are no data of ${model} in ${dataset.source}.${suggestion(model, known)} ${knownModels(known)}`
+    const message = `there are no data of ${model} in ${dataset.source}; ${suggestion(model, known)}${knownModels(known)}`
     return yield* new NotEnoughData({ message })
   }
 

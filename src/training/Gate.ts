@@ -43,7 +43,7 @@ const modeCriteria = (
   const alarms = own.falseAlarmsPerWeek.value
   if (alarms > mostFalseAlarmsPerWeek) {
     failed.push(
-      `${mode}: ${fixed(alarms)} false alarms per installation-week, at most ${mostFalseAlarmsPerWeek} are allowed`
+      `${mode}: ${fixed(alarms)} false alarms per heat pump and week, at most ${mostFalseAlarmsPerWeek} are allowed`
     )
   }
   if (own.shareInAlarm > largestShareInAlarm) {
@@ -99,7 +99,7 @@ export const failedCriteria = (input: GateInput): ReadonlyArray<string> => {
   const alarms = challenger.overall.falseAlarmsPerWeek.value
   if (alarms > mostFalseAlarmsPerWeek) {
     failed.push(
-      `all modes: ${fixed(alarms)} false alarms per installation-week, at most ${mostFalseAlarmsPerWeek} are allowed`
+      `all modes: ${fixed(alarms)} false alarms per heat pump and week, at most ${mostFalseAlarmsPerWeek} are allowed`
     )
   }
   for (const mode of evaluated) {

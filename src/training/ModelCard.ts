@@ -3,7 +3,7 @@
 import { type Block, toHtml, toMarkdown } from "../artifact/CardDocument.js"
 import { type Mode, modes } from "../domain/Mode.js"
 import { cardFigures } from "./CardFigures.js"
-import { count, fixed, interval, minutes, percent, percentInterval, title } from "./CardFormat.js"
+import { count, fixed, interval, minutes, percent, percentInterval, sentence, title } from "./CardFormat.js"
 import { type CaughtFigures, type Evaluation, evaluatedModes, heatpumpsText, type ModeFigures } from "./Evaluation.js"
 import { faultKinds, severities } from "./Faults.js"
 import type { Judgement, TriedOn } from "./Judgement.js"
@@ -31,8 +31,12 @@ const triedOn: Readonly<Record<TriedOn, (heatpumps: string) => string>> = {
 
 const keySentence = ({ evaluation, failedCriteria, isGated, judgement }: CardInput): string => {
   const { caught, falseAlarmsPerWeek } = evaluation.overall
-  const weeks = falseAlarmsPerWeek.value === 0 ? "none" : `one every ${fixed(1 / falseAlarmsPerWeek.value, 1)} weeks`
-  const trial = `Tried on ${triedOn[judgement.triedOn](heatpumpsText(evaluation))}, the model noticed ${percent(caught.share.value)} of the faults put into their data, half of those within ${minutes(caught.medianDelayMinutes)}, and raised ${fixed(falseAlarmsPerWeek.value, 2)} false alarms per installation and week (${weeks}).`
+  const alarms = falseAlarmsPerWeek.value
+  const falseAlarms =
+    alarms === 0
+      ? `no false alarm in ${fixed(evaluation.weeks, 1)} heat pump weeks`
+      : `${fixed(alarms, 2)} false alarms per heat pump and week (one every ${fixed(1 / alarms, 1)} weeks)`
+  const trial = `Tried on ${triedOn[judgement.triedOn](heatpumpsText(evaluation))}, the model noticed ${percent(caught.share.value)} of the faults put into their data, half of those within ${minutes(caught.medianDelayMinutes)}, and raised ${falseAlarms}.`
   if (failedCriteria.length === 0) return `${trial} It meets every criterion for publication.`
   if (judgement.triedOn === "homes it may know")
     return `${trial} It fails ${failedCriteria.length} of the criteria below.`
@@ -40,6 +44,17 @@ const keySentence = ({ evaluation, failedCriteria, isGated, judgement }: CardInp
     ? `${trial} It was NOT published: ${failedCriteria.length} of the criteria below failed.`
     : `${trial} It fails ${failedCriteria.length} of the criteria below and was written only because the gate was switched off.`
 }
+
+/** Below all kinds together, to be named among what to know before use. */
+const clearlyBelow = 0.15
+
+/** The kinds that are noticed clearly less than others, the worst first. */
+const weakFaults = ({ overall }: Evaluation): ReadonlyArray<string> =>
+  faultKinds
+    .map((kind) => ({ kind, share: overall.byKind[kind].share.value }))
+    .filter(({ share }) => share <= overall.caught.share.value - clearlyBelow)
+    .sort((a, b) => a.share - b.share)
+    .map(({ kind, share }) => `${kind} (${percent(share)})`)
 
 const caughtCells = (figures: CaughtFigures) => [
   `${percentInterval(figures.share)} of ${count.format(figures.episodes)}`,
@@ -68,12 +83,14 @@ const methodOf = ({ judgement, seed }: CardInput): string => {
   if (triedOn === "later days") return "One installation: the first 80 % of its time fitted, the rest tried on"
   return rounds > 1
     ? `${homes} installations: each tried with a model of the others; this one is of all`
-    : `Split by installation with seed ${seed}: ${split.fit.length} fitted, the thresholds from four folds of them, ${split.test.length} tried on`
+    : `Split by installation with seed ${seed}: ${split.fit.length} of ${homes} fitted, the thresholds from four folds of these; the other ${split.test.length} tried on, and never fitted`
 }
 
 const blocksOf = (input: CardInput): ReadonlyArray<Block> => {
   const { evaluation, failedCriteria, judgement } = input
   const { drift, forgetting, sample, skippedFaults, training } = judgement
+  const weak = weakFaults(evaluation)
+  const noticed = percent(evaluation.overall.caught.share.value)
   const isTrained = judgement.triedOn !== "homes it may know"
   const outdoor = modes.flatMap((mode) => {
     const range = training.byMode[mode].outdoorCelsius
@@ -87,7 +104,10 @@ const blocksOf = (input: CardInput): ReadonlyArray<Block> => {
       kind: "list",
       items: [
         // Of a champion judged alone nothing is known but what it scores.
-        ...(isTrained ? training.warnings : []),
+        ...(isTrained ? training.warnings.map(sentence) : []),
+        ...(weak.length === 0
+          ? []
+          : [`It notices less of these faults than of others: ${weak.join(", ")}; of all, ${noticed}.`]),
         "Faults are simulated changes of real or pooled records; no labelled faults of real homes exist. Believe the direction more than the last digit.",
         "A fault that is there from the first day, or lasts for days, becomes normal to the model after one to five days.",
         ...(isTrained
@@ -120,9 +140,13 @@ const blocksOf = (input: CardInput): ReadonlyArray<Block> => {
     },
     {
       kind: "paragraph",
-      text: `False alarms per installation-week, all modes: ${interval(evaluation.overall.falseAlarmsPerWeek, 2)}, over ${fixed(evaluation.weeks, 1)} installation-weeks. In brackets everywhere: 90 % intervals.`
+      text: `False alarms per heat pump and week, all modes: ${interval(evaluation.overall.falseAlarmsPerWeek, 2)}, over ${fixed(evaluation.weeks, 1)} heat pump weeks. In brackets everywhere: 90 % intervals.`
     },
     { kind: "heading", text: "By operating mode" },
+    {
+      kind: "paragraph",
+      text: "ROC-AUC is how well scores tell a fault from normal operation: of one record with a fault and one without, the chance that the one with it scores higher; 1 is always, 0.5 is guessing. Average precision is how pure the highest scores are; 1 is faults only."
+    },
     {
       kind: "table",
       head: [
@@ -137,9 +161,10 @@ const blocksOf = (input: CardInput): ReadonlyArray<Block> => {
         modeRow(mode, evaluation.byMode[mode], isTrained ? training.byMode[mode].untrainedBecause : undefined)
       )
     },
+    { kind: "heading", text: "ROC-AUC by fault" },
     {
       kind: "table",
-      head: ["ROC-AUC by fault", ...evaluatedModes(evaluation).map(title)],
+      head: ["Fault", ...evaluatedModes(evaluation).map(title)],
       rows: faultKinds.map((kind) => [
         title(kind),
         ...evaluatedModes(evaluation).map((mode) => interval(evaluation.byMode[mode].byKind[kind].rocAuc, 3))
@@ -182,7 +207,7 @@ const blocksOf = (input: CardInput): ReadonlyArray<Block> => {
         ...(isTrained ? modes : []).map((mode) => {
           const { heatpumps, records, untrainedBecause } = training.byMode[mode]
           return untrainedBecause === undefined
-            ? `${title(mode)}: fitted to ${count.format(records)} records of ${heatpumps} heat pumps`
+            ? `${title(mode)}: fitted to ${count.format(records)} records of ${heatpumps} ${heatpumps === 1 ? "heat pump" : "heat pumps"}`
             : `${title(mode)}: never alarms, ${untrainedBecause}`
         }),
         methodOf(input),

@@ -8,7 +8,7 @@
  *
  * u = residuals (`ResidualMap`); G = [y, r] of a home (`HomeReplay`); S = mean over G's columns of (G_c / g_c)², g_c
  * the column's robust scale. An alarm is three sightings in a row with S ≥ θ; θ is the smallest with at most
- * `targetAlarmsPerWeek` alarms per installation-week, and 0.05 % of the time in alarm, on homes that were not fitted
+ * `targetAlarmsPerWeek` alarms per heat pump and week, and 0.05 % of the time in alarm, on homes that were not fitted
  * (four folds by home; by time when there is one home only), no home counting for more than three, plus a margin.
  *
  * A single record far beyond the usual, a glitch within the physical range, does not enter the rolling mean: it would

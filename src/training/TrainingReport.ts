@@ -91,7 +91,7 @@ export const judgementLines = (judgement: Judgement, failedCriteria: ReadonlyArr
   return [
     [
       "Judged",
-      `${noticed} of ${caught.episodes} faults noticed, ${falseAlarmsPerWeek.value.toFixed(2)} false alarms per installation-week, on ${triedOn[judgement.triedOn](heatpumpsText(evaluation!))}`
+      `${noticed} of ${caught.episodes} faults noticed, ${falseAlarmsPerWeek.value.toFixed(2)} false alarms per heat pump and week, on ${triedOn[judgement.triedOn](heatpumpsText(evaluation!))}`
     ],
     ...failedCriteria.map((criterion) => ["Fails", criterion] as const),
     ...judgement.training.warnings.map((warning) => ["Note", warning] as const)

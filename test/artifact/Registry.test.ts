@@ -206,7 +206,7 @@ describe("telemetry models", () => {
     writeFileSync(join(directory, "AERO_SLM_metadata.json"), JSON.stringify(metadata))
     const metrics = (failed: ReadonlyArray<string>, fingerprint = "f") =>
       writeFileSync(join(directory, "metrics.json"), JSON.stringify({ fingerprint, failed_criteria: failed }))
-    metrics(["heating: 3.00 false alarms per installation-week, at most 0.5 are allowed"])
+    metrics(["heating: 3.00 false alarms per heat pump and week, at most 0.5 are allowed"])
     const failed = await publishIt()
     assert.strictEqual(failed.code, 3)
     assert.include(failed.stderr, "3.00 false alarms")
@@ -218,13 +218,16 @@ describe("telemetry models", () => {
     metrics([])
     const done = await publishIt("--community")
     assert.strictEqual(done.code, 0, done.stderr)
-    assert.match(done.stdout, /^AERO_SLM: \d{8}T\d{9}Z-[0-9a-f]{12}\ncommunity_model: /)
+    assert.match(done.stdout, /^AERO_SLM: published, \d{8}T\d{9}Z-[0-9a-f]{12}\ncommunity_model: published, /)
     assert.deepStrictEqual(
       Either.getOrThrow(openModel(readFileSync(join(directory, "AERO_SLM.enc"), "utf8"), keys.encryption)).pickle,
       Buffer.from(pickle)
     )
     const listed = await models(["list"])
-    assert.match(listed.stdout, /^\* {2}AERO_SLM +\S+ +[\d.]+ k?B {2}gate passed {2}signed by [0-9a-f]{16}$/m)
+    assert.match(
+      listed.stdout,
+      /^ +Model +Version +Size +Gate +Signature\n\* {2}AERO_SLM +\S+ +[\d.]+ k?B {2}passed {2}by [0-9a-f]{16}$/m
+    )
     assert.strictEqual((await models(["rollback", "--model", "AERO_SLM"])).code, 1)
     writeFileSync(file, randomBytes(100))
     assert.include((await publishIt("--no-gate", "--model", "X")).stderr, "not a model that the ml-service would use")

@@ -143,7 +143,7 @@ describe("telemetry status", () => {
     assert.match(people.stdout, /^Last submission +\d{4}-\d\d-\d\dT.*ago\)$/m)
     assert.match(people.stdout, /^Stored +3 records, 405 samples$/m)
     assert.match(people.stdout, /^Store +embedded, .*, accepting submissions$/m)
-    assert.match(people.stdout, /^Models +none yet$/m)
+    assert.match(people.stdout, /^Models +none published$/m)
     assert.lengthOf(people.stdout.trimEnd().split("\n"), 7)
 
     const machines = await status({ ADMIN_TOKEN: adminToken, LOG_LEVEL: "debug" }, "--json")

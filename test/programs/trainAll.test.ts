@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createServer } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -15,10 +15,13 @@ afterAll(() => rmSync(directory, { recursive: true }))
 
 it("a failed model does not stop the others, and the result of all is kept; one run at a time", async () => {
   const modelDir = join(directory, "models")
-  const environment = { DATA_DIR: join(directory, "none"), MODEL_DIR: modelDir, TARGET_MODELS: "AERO SLM, OTHER" }
+  const dataDir = join(directory, "no-store")
+  mkdirSync(dataDir)
+  writeFileSync(join(dataDir, "telemetry.sqlite"), "")
+  const environment = { DATA_DIR: dataDir, MODEL_DIR: modelDir, TARGET_MODELS: "AERO SLM, OTHER" }
   const { code, stderr, stdout } = await runProgram(["train", "--all"], environment)
   assert.strictEqual(code, 1, stderr)
-  assert.match(stdout, /^AERO_SLM: failed, .*there is no such file\nOTHER: failed, .*there is no such file\n$/)
+  assert.match(stdout, /^AERO_SLM: failed, .*its schema is 0.*\nOTHER: failed, .*its schema is 0.*\n$/)
   assert.include(stderr, "AERO_SLM, OTHER could not be trained")
   const kept = JSON.parse(readFileSync(join(modelDir, "training.json"), "utf8"))
   assert.isNumber(kept.finished)
@@ -38,6 +41,19 @@ it("a failed model does not stop the others, and the result of all is kept; one 
   }).pipe(Effect.scoped, Effect.runPromise)
   const wrong = await runProgram(["train", "--all", "--every-day-at", "25:00"], environment)
   assert.strictEqual(wrong.code, 2, wrong.stderr)
+})
+
+it.each([
+  ["train", "--model", "AERO SLM"],
+  ["train", "--all"],
+  ["models", "list"],
+  ["models", "rollback", "--model", "AERO SLM"]
+])("%s %s: a mistyped directory is named with its option, and not made", async (...words) => {
+  const mistyped = join(directory, "mistyped")
+  const { code, stderr } = await runProgram([...words, "--data-dir", mistyped])
+  assert.strictEqual(code, 1, stderr)
+  assert.match(stderr, /^error: there is no (store in|directory) .*mistyped; see --data-dir \(DATA_DIR\)/)
+  assert.isFalse(existsSync(mistyped))
 })
 
 it.effect("refuses what would be left unheard", () =>
@@ -137,7 +153,7 @@ it("interrupted at the terminal, it ends with 130 as other commands do", async (
     stdio: ["ignore", "ignore", "pipe"]
   })
   const [text] = await once(parent.stderr, "data")
-  assert.include(String(text), "waiting for the next training")
+  assert.match(String(text), /waiting for the next training.*TRAINING_TIME empty/)
   parent.kill("SIGINT")
   assert.deepStrictEqual(await once(parent, "exit"), [130, null])
 })

@@ -62,7 +62,7 @@ it.scopedLive("a backup under load, destruction and a restore: nothing acknowled
     )
     assert.isAbove(acknowledged.length, before.length)
     const again = yield* run(["backup", "--output", file], dataDir)
-    assert.strictEqual(again.code, 1)
+    assert.strictEqual(again.code, 2)
     assert.include(again.stderr, "--yes")
 
     const beside = yield* run(["restore", "--input", file, "--yes"], dataDir)
@@ -71,7 +71,7 @@ it.scopedLive("a backup under load, destruction and a restore: nothing acknowled
 
     yield* Effect.promise(() => server.stop("SIGKILL"))
     const kept = yield* run(["restore", "--input", file], dataDir)
-    assert.strictEqual(kept.code, 1)
+    assert.strictEqual(kept.code, 2)
     assert.include(kept.stderr, "would be replaced")
     rmSync(dataDir, { recursive: true })
 

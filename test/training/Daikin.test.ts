@@ -64,7 +64,7 @@ describe("A recording of a real Daikin Altherma", () => {
     assert.include(markdown, "* One installation: the first 80 % of its time fitted, the rest tried on")
     assert.notInclude(markdown, "never seen")
     assert.match(judgementLines(judgement, failed)[0]![1], /, on the last 20 % of the time of 1 heat pump, not fitted$/)
-    assert.include(markdown, "over 0.1 installation-weeks")
+    assert.include(markdown, "over 0.1 heat pump weeks")
     assert.notInclude(markdown, "NaN")
   })
   it("judged as a champion, claims neither that it was fitted nor that it was not", async () => {

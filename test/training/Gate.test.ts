@@ -106,7 +106,7 @@ describe("Gate", () => {
       failed("constant 0.9"),
       /heating: in alarm \d+\.\d\d % of the time on clean data, at most 0\.10 % is allowed/
     )
-    assert.match(failed("constant 0.9"), /false alarms per installation-week, at most 0\.5 are allowed/)
+    assert.match(failed("constant 0.9"), /false alarms per heat pump and week, at most 0\.5 are allowed/)
   })
 
   it("refuses a scorer whose features were mixed up", () => {

@@ -61,13 +61,42 @@ describe("ModelCard", () => {
     const [, first] = markdown.split("\n\n")
     assert.match(
       first!,
-      /^Tried on 1 heat pump that it had never seen, the model noticed \d+ % of the faults .* false alarms per installation and week/
+      /^Tried on 1 heat pump that it had never seen, the model noticed \d+ % of the faults .* raised (no false alarm in [\d.]+ heat pump weeks|[\d.]+ false alarms per heat pump and week \(one every [\d.]+ weeks\))\./
     )
     for (const kind of faultKinds) assert.include(markdown.toLowerCase(), kind.toLowerCase())
     for (const sensor of judgement.training.choice.sensors) assert.include(markdown, sensor)
-    for (const warning of judgement.training.warnings) assert.include(markdown, warning)
+    for (const warning of judgement.training.warnings)
+      assert.include(markdown, `* ${warning[0]!.toUpperCase()}${warning.slice(1)}.\n`)
     assert.notInclude(markdown, "NaN")
     assert.notInclude(markdown, "undefined")
+  })
+
+  it("names what it notices clearly less than the rest among the cautions, the worst first", () => {
+    const [evaluation] = judgement.evaluations
+    const { byKind, caught } = evaluation!.overall
+    const share = (value: number) => ({ ...caught, share: { ...caught.share, value } })
+    const weakened = (charge: number, cycling: number) => {
+      const even = Object.fromEntries(faultKinds.map((kind) => [kind, share(0.9)]))
+      const byKindNow = {
+        ...byKind,
+        ...even,
+        "refrigerant undercharge": share(charge),
+        "short cycling": share(cycling)
+      }
+      const overall = { ...evaluation!.overall, caught: share(0.88), byKind: byKindNow }
+      return modelCard({
+        ...about,
+        judgement,
+        evaluation: { ...evaluation!, overall },
+        failedCriteria: [],
+        isGated: true
+      }).markdown
+    }
+    assert.include(
+      weakened(0.66, 0.7),
+      "* It notices less of these faults than of others: refrigerant undercharge (66 %), short cycling (70 %); of all, 88 %.\n"
+    )
+    assert.notInclude(weakened(0.8, 0.8), "It notices less")
   })
 
   it("says why a model was refused", () => {

@@ -88,9 +88,9 @@ describe("train", () => {
       )
       assert.match(
         yield* refusal(lines, { model: "aero slim" }),
-        /^there are no data of aero_slim in .*\. Did you mean AERO_SLM\? known models: AERO_SLM \(2\), OTHER \(1\)$/
+        /^there are no data of aero_slim in .*; did you mean AERO_SLM\? known models: AERO_SLM \(2\), OTHER \(1\)$/
       )
-      assert.notInclude(yield* refusal(lines, { model: "something else" }), "Did you mean")
+      assert.notInclude(yield* refusal(lines, { model: "something else" }), "did you mean")
       // Outside of the range there are installations, but no records.
       assert.match(
         yield* refusal(lines, { range: { fromMs: startMs + 90 * dayMs, untilMs: startMs + 91 * dayMs } }),
