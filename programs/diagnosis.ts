@@ -53,7 +53,13 @@ const checkDirectory = Effect.fn("diagnosis.directory")(function* (dataDir: stri
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   if ((yield* statOf(dataDir)) === undefined)
-    return [warning(check, `${dataDir} is not there yet`, "serve makes it at its first start")]
+    return [
+      warning(
+        check,
+        `${dataDir} is not there yet`,
+        "serve makes it at its first start; if it should be there, see --data-dir (DATA_DIR)"
+      )
+    ]
   const writable = yield* Effect.either(fs.access(dataDir, { writable: true }))
   if (Either.isLeft(writable)) {
     return [

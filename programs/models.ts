@@ -1,6 +1,6 @@
 import { Command, Options } from "@effect/cli"
 import { Path } from "@effect/platform"
-import { Console, Effect, Option } from "effect"
+import { Console, Effect, Option, Schema } from "effect"
 import { currentVersion, rollback as rollBack } from "../src/artifact/Publish.js"
 import { listVersions, manifestFile, Registry, readManifest, registryPaths } from "../src/artifact/Registry.js"
 import { type AffectedModel, affectedModels } from "../src/artifact/TrainedHomes.js"
@@ -97,7 +97,7 @@ const publish = Command.make(
         asCommunity: options.community
       })
       const lines = published.map(
-        ({ isNew, name, version }) => `${name}: published${isNew ? "" : " before"}, ${version}`
+        ({ isNew, name, version }) => `${name}: ${isNew ? "published" : "already published"}, ${version}`
       )
       yield* Console.log(lines.join("\n"))
     }).pipe(
@@ -134,7 +134,10 @@ const rollback = Command.make(
 
 const affectedBy = Options.text("affected-by").pipe(
   Options.withDescription("List the models, published or not, that this installation was trained into"),
-  Options.withSchema(InstallationId),
+  Options.filterMap(
+    Schema.decodeOption(InstallationId),
+    "--affected-by must be the id of a home, a UUID such as 3f2b8c1e-9a47-4d0e-8b65-27c1f0a9d4e3; telemetry installations lists them"
+  ),
   Options.optional
 )
 

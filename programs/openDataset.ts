@@ -21,9 +21,11 @@ export const checkSource = Effect.fn("openDataset.checkSource")(function* (
   dataDir: string
 ) {
   const fs = yield* FileSystem.FileSystem
-  if (Option.isSome(from) || readUrlOf(yield* Settings.victoriaMetrics) !== "") return
-  if (yield* fs.exists(yield* storeOf(dataDir))) return
-  const message = `there is no store in ${dataDir}; see --data-dir (DATA_DIR), or read an export with --from`
+  if (Option.isNone(from) && readUrlOf(yield* Settings.victoriaMetrics) !== "") return
+  if (yield* fs.exists(Option.isSome(from) ? from.value : yield* storeOf(dataDir))) return
+  const message = Option.isSome(from)
+    ? `there is no file ${from.value}; see --from`
+    : `there is no store in ${dataDir}; see --data-dir (DATA_DIR), or read an export with --from`
   return yield* new ProgramFailure({ code: ExitCode.failed, message })
 })
 

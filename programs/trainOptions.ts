@@ -40,11 +40,13 @@ const seed = Options.integer("seed").pipe(
   Options.withDescription("Another seed gives another model of the same data"),
   Options.withDefault(42)
 )
-const noGate = Options.boolean("no-gate", { negationNames: ["gate"] }).pipe(
-  Options.withDescription(
-    "--no-gate writes the model even if it fails a criterion, and says so in its card; --gate, the default, refuses it"
-  )
-)
+/** Two options, because the negation of one has the same help. */
+const noGate = Options.all({
+  no: Options.boolean("no-gate").pipe(
+    Options.withDescription("Write the model even if it fails a criterion, and say so in its card")
+  ),
+  yes: Options.boolean("gate").pipe(Options.withDescription("Refuse a model that fails a criterion; the default"))
+}).pipe(Options.map(({ no, yes }) => no && !yes))
 const champion = Options.text("champion").pipe(
   Options.withDescription("Model file that the new one must not be worse than; the one at --output by default"),
   Options.optional

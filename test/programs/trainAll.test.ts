@@ -45,14 +45,18 @@ it("a failed model does not stop the others, and the result of all is kept; one 
 
 it.each([
   ["train", "--model", "AERO SLM"],
+  ["train", "--model", "AERO SLM", "--from", "mistyped.jsonl"],
   ["train", "--all"],
   ["models", "list"],
   ["models", "rollback", "--model", "AERO SLM"]
-])("%s %s: a mistyped directory is named with its option, and not made", async (...words) => {
+])("%s %s: a mistyped file or directory is named with its option, and not made", async (...words) => {
   const mistyped = join(directory, "mistyped")
   const { code, stderr } = await runProgram([...words, "--data-dir", mistyped])
   assert.strictEqual(code, 1, stderr)
-  assert.match(stderr, /^error: there is no (store in|directory) .*mistyped; see --data-dir \(DATA_DIR\)/)
+  assert.match(
+    stderr,
+    /^error: there is no ((store in|directory) .*mistyped; see --data-dir \(DATA_DIR\)|file mistyped\.jsonl; see --from)/
+  )
   assert.isFalse(existsSync(mistyped))
 })
 
