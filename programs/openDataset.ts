@@ -25,7 +25,7 @@ export const checkSource = Effect.fn("openDataset.checkSource")(function* (
   if (yield* fs.exists(Option.isSome(from) ? from.value : yield* storeOf(dataDir))) return
   const message = Option.isSome(from)
     ? `there is no file ${from.value}; see --from`
-    : `there is no store in ${dataDir}; see --data-dir (DATA_DIR), or read an export with --from`
+    : `there is no store in ${dataDir}; see --data-dir (DATA_DIR)`
   return yield* new ProgramFailure({ code: ExitCode.failed, message })
 })
 
