@@ -57,26 +57,40 @@ it.scopedLive("503 while another program keeps the file to itself; nothing is st
   })
 )
 
-it.scopedLive("an export that comes upon a damaged block is cut off, so that nobody takes it for whole", () =>
-  Effect.gen(function* () {
-    const dataDir = yield* dataDirectory
-    const logs = captureLogs()
-    yield* Effect.gen(function* () {
-      const body = record()
-      yield* accepted(body)
-      const other = yield* connection(dataDir)
-      other.prepare("UPDATE block SET gzipped_lines = x'1f8b00'").run([])
-      const base = yield* baseUrl
-      const exporting = Effect.tryPromise(async () => {
-        const response = await asOperator(base, "export", { installation_id: body.installation_id, format: "csv" })
-        return await response.text()
-      })
-      assert.strictEqual((yield* Effect.flip(exporting))._tag, "UnknownException")
-      const failure = logs.lines.filter((line) => line.includes("an export was cut off"))
-      assert.lengthOf(failure, 1)
-      assert.notInclude(failure[0], body.installation_id)
-    }).pipe(Effect.provide(layerTestServer({ DATA_DIR: dataDir, ADMIN_TOKEN: adminToken }, logs.layer)))
-  })
+it.scopedLive(
+  "an export that comes upon a damaged block is cut off, or refused, so that nobody takes it for whole",
+  () =>
+    Effect.gen(function* () {
+      const dataDir = yield* dataDirectory
+      const logs = captureLogs()
+      yield* Effect.gen(function* () {
+        const home = newHome([])
+        const nowSeconds = Math.floor(Date.now() / 1000)
+        // More than are read at once.
+        for (let i = 0; i < 12; i++)
+          yield* accepted({ ...home, data: [{ timestamp: nowSeconds - i, temp_outside: 4.5 }] })
+        const other = yield* connection(dataDir)
+        const damage = (which: "min" | "max") =>
+          other
+            .prepare(`UPDATE block SET gzipped_lines = x'1f8b00' WHERE id = (SELECT ${which}(id) FROM block)`)
+            .run([])
+        const base = yield* baseUrl
+        const exporting = Effect.tryPromise(async () => {
+          const response = await asOperator(base, "export", { installation_id: home.installation_id, format: "csv" })
+          return [response.status, await response.text()]
+        })
+        damage("max")
+        assert.strictEqual((yield* Effect.flip(exporting))._tag, "UnknownException")
+        const failure = logs.lines.filter((line) => line.includes("an export was cut off"))
+        assert.lengthOf(failure, 1)
+        assert.notInclude(failure[0], home.installation_id)
+        damage("min")
+        assert.deepStrictEqual(yield* exporting, [
+          503,
+          '{"detail":"The server failed to read back, and its log says why. Please retry later"}'
+        ])
+      }).pipe(Effect.provide(layerTestServer({ DATA_DIR: dataDir, ADMIN_TOKEN: adminToken }, logs.layer)))
+    })
 )
 
 /** Takes nothing of its answer. */
