@@ -39,13 +39,18 @@ const riverPerSecond = (nTrees: number, height: number, records: ReadonlyArray<F
 const measure = (nTrees: number, height: number, ours: number, theirs: number) => {
   const many = rows(ours)
   recordsPerSecond(nTrees, height, many)
-  const river = riverPerSecond(nTrees, height, many.slice(0, theirs))
-  const rates = spread(Array.from({ length: rounds }, () => recordsPerSecond(nTrees, height, many) / 1000))
+  // In turn: a machine's speed changes within minutes.
+  const turns = Array.from({ length: rounds }, () => ({
+    our: recordsPerSecond(nTrees, height, many),
+    their: riverPerSecond(nTrees, height, many.slice(0, theirs))
+  }))
+  const river = turns.flatMap(({ their }) => their ?? [])
+  const hasRiver = river.length === rounds
   return {
     "trees × height": `${nTrees} × ${height}`,
-    "thousand records/s": show(rates),
-    "River's records/s": river === undefined ? "no .venv here" : Math.round(river),
-    ratio: river === undefined ? "" : Math.round((rates.median * 1000) / river)
+    "thousand records/s": show(spread(turns.map(({ our }) => our / 1000))),
+    "River's records/s": hasRiver ? show(spread(river)) : "no .venv here",
+    ratio: hasRiver ? show(spread(turns.map(({ our }, i) => our / river[i]!))) : ""
   }
 }
 

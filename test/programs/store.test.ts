@@ -10,17 +10,17 @@ import { accepted, captureLogs, layerTestServer, newHome, testToken } from "../s
 const root = mkdtempSync(join(tmpdir(), "telemetry-settings-"))
 afterAll(() => rmSync(root, { recursive: true }))
 const secretFile = join(root, "secret")
-writeFileSync(secretFile, "from-a-file-4711\n")
+writeFileSync(secretFile, "from-a-hidden-file\n")
 
 const basic = (credentials: string) => `Basic ${Buffer.from(credentials).toString("base64")}`
 
 describe("credentials for VictoriaMetrics", () => {
   const cases: ReadonlyArray<readonly [string, Readonly<Record<string, string>>, string | undefined]> = [
     ["none", {}, undefined],
-    ["VM_USERNAME and VM_PASSWORD", { VM_USERNAME: "me", VM_PASSWORD: "secret-4711" }, basic("me:secret-4711")],
-    ["VM_PASSWORD_FILE", { VM_USERNAME: "me", VM_PASSWORD_FILE: secretFile }, basic("me:from-a-file-4711")],
-    ["VM_BEARER_TOKEN", { VM_BEARER_TOKEN: "secret-4711" }, "Bearer secret-4711"],
-    ["VM_BEARER_TOKEN_FILE", { VM_BEARER_TOKEN_FILE: secretFile }, "Bearer from-a-file-4711"]
+    ["VM_USERNAME and VM_PASSWORD", { VM_USERNAME: "me", VM_PASSWORD: "well-hidden" }, basic("me:well-hidden")],
+    ["VM_PASSWORD_FILE", { VM_USERNAME: "me", VM_PASSWORD_FILE: secretFile }, basic("me:from-a-hidden-file")],
+    ["VM_BEARER_TOKEN", { VM_BEARER_TOKEN: "well-hidden" }, "Bearer well-hidden"],
+    ["VM_BEARER_TOKEN_FILE", { VM_BEARER_TOKEN_FILE: secretFile }, "Bearer from-a-hidden-file"]
   ]
   for (const [name, settings, authorization] of cases) {
     it.scopedLive(`${name}: are sent with every write and are in no log`, () =>
@@ -32,7 +32,7 @@ describe("credentials for VictoriaMetrics", () => {
           while (fake.attempts.length === 0) yield* Effect.sleep("5 millis")
         }).pipe(Effect.provide(layerTestServer({ VM_WRITE_URL: fake.url, ...settings }, logs.layer)))
         assert.strictEqual(fake.attempts[0]!.authorization, authorization)
-        assert.notInclude(logs.lines.join("\n"), "4711")
+        assert.notInclude(logs.lines.join("\n"), "hidden")
       })
     )
   }

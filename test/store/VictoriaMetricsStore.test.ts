@@ -129,11 +129,11 @@ describe.runIf(hasVictoriaMetrics)("VictoriaMetrics", () => {
   })
 
   storeContract("on its way to the database", () => layerOnItsWay(database), {
-    sequences: 10,
+    sequences: 6,
     relativeError: 0
   })
   storeContract("settled in the database", () => layerSettled(database), {
-    sequences: 10,
+    sequences: 6,
     relativeError: databaseRelativeError
   })
 
