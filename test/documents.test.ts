@@ -1,52 +1,12 @@
-/** What the documents say can be done is done: their commands run, their links lead somewhere. */
-import { execFile } from "node:child_process"
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+/** What the documents say is there is there; test/soak/documents runs their commands. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { promisify } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
-import { elsewhere, pipelinesCommands, strangersCommands, unexecuted } from "./support/documentedCommands.js"
+import { blocksOf, elsewhere, isDeployment, strangersCommands } from "./support/documentedCommands.js"
 import { brokenLinks, commandsOf, documents, fencesOf, inlineCodeOf, readDocument, root } from "./support/markdown.js"
-import { mainFile, runProgram, startServer } from "./support/program.js"
+import { runProgram, startServer } from "./support/program.js"
 import { settingsTable } from "./support/settingsTable.js"
-
-const run = promisify(execFile)
-/** Their commands are those of a whole machine, as root and with Docker. */
-const isDeployment = (document: string) => /^docs\/deployment/.test(document)
-const isDoneElsewhere = (command: string) =>
-  strangersCommands.has(command) || pipelinesCommands.has(command) || unexecuted.has(command)
-const blocksOf = (document: string, info: string) =>
-  fencesOf(readDocument(document)).filter((fence) => fence.info === info)
-
-/** A directory with `data` of a fresh server in it, and a PATH on which the program is. */
-const makeDesk = () => {
-  const directory = mkdtempSync(join(tmpdir(), "telemetry-documents-"))
-  const bin = join(directory, "bin")
-  const desk = join(directory, "desk")
-  mkdirSync(bin)
-  mkdirSync(desk)
-  for (const name of ["dist", "docs", "package.json"]) symlinkSync(join(root, name), join(desk, name))
-  // The real npx is a stranger's (test/soak); it costs half a second per command.
-  const programs = { telemetry: `exec "${process.execPath}" "${mainFile}" "$@"`, npx: 'exec "$@"' }
-  for (const [name, script] of Object.entries(programs)) {
-    writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`)
-    chmodSync(join(bin, name), 0o755)
-  }
-  return { directory, desk, path: `${bin}:${process.env.PATH}` }
-}
-
-/** What an earlier document has shown to work need not run again, unless later commands live on what it does. */
-const executed = new Set<string>()
-const isWorthRunning = (command: string) =>
-  !isDoneElsewhere(command) && (command.startsWith("curl") || !executed.has(command))
-
-const executable = documents.filter(
-  (document) =>
-    !isDeployment(document) &&
-    blocksOf(document, "bash")
-      .flatMap(commandsOf)
-      .some((c) => !isDoneElsewhere(c))
-)
 
 describe("documents", () => {
   it.each(documents)("%s has no link that leads nowhere", (document) => {
@@ -99,31 +59,6 @@ describe("documents", () => {
           assert.isTrue(options.get(name)!.has(word), `${document}: ${code} has no ${word}`)
         }
       }
-    }
-  })
-
-  it.each(executable)("%s: its commands run as written, in order", async (document) => {
-    const { desk, directory, path } = makeDesk()
-    const server = await startServer({ DATA_DIR: join(desk, "data"), AUTH_TOKEN: "" })
-    try {
-      const env = { PATH: path, HOME: directory, NO_COLOR: "1", PORT: new URL(server.url).port }
-      for (const block of blocksOf(document, "bash")) {
-        const commands = commandsOf(block).filter(isWorthRunning)
-        if (commands.length === 0) continue
-        const script = commands.join("\n").replaceAll("http://127.0.0.1:8000", server.url)
-        const { stdout } = await run("bash", ["--norc", "-euo", "pipefail", "-c", script], { cwd: desk, env }).catch(
-          (error) => {
-            throw new Error(`${document}: ${script}\n${error.stdout}${error.stderr}`)
-          }
-        )
-        if (script.startsWith("curl")) {
-          assert.deepInclude(JSON.parse(stdout), { status: "success", processed: 1, rejected: 0, fields_dropped: 0 })
-        }
-        for (const command of commands) executed.add(command)
-      }
-    } finally {
-      await server.stop("SIGTERM")
-      rmSync(directory, { recursive: true })
     }
   })
 })

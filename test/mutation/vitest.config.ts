@@ -43,6 +43,7 @@ const testsOf: Readonly<Record<string, ReadonlyArray<string>>> = {
     "store/VictoriaMetricsUrls",
     "store/Erasures",
     "store/BlockTable",
+    "store/BlockTableRemoval",
     "store/Journal",
     "store/JournalOperations",
     "store/ForeignFile"

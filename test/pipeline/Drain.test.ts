@@ -1,199 +1,25 @@
-import { mkdtempSync, rmSync } from "node:fs"
 import { IncomingMessage } from "node:http"
 import { Socket } from "node:net"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-import { afterAll, assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Either, Fiber, Layer, Option, type Scope } from "effect"
-import { layerDrain } from "../../src/pipeline/Drain.js"
+import { assert, describe } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
 import { InFlight } from "../../src/pipeline/InFlight.js"
-import { Backlog } from "../../src/store/Backlog.js"
 import { Journal } from "../../src/store/Journal.js"
-import { VictoriaMetrics } from "../../src/store/VictoriaMetrics.js"
-import { victoriaMetricsUrls } from "../../src/store/VictoriaMetricsUrls.js"
-import { blockOf, noisyBlock } from "../support/blocks.js"
-import { makeFastClock } from "../support/clock.js"
-import { accept, type Behaviour, type FakeDatabase, fakeDatabase, refuse } from "../support/fakeDatabase.js"
+import { noisyBlock } from "../support/blocks.js"
+import {
+  appendBlocks,
+  drained,
+  journalBytes,
+  layerDraining,
+  makeScenarios,
+  numbersIn,
+  report,
+  settled,
+  takenBy
+} from "../support/draining.js"
+import { accept, refuse } from "../support/fakeDatabase.js"
 import { installationOf } from "../support/storeHomes.js"
-import { captureLogs } from "../support/testServer.js"
 
-const root = mkdtempSync(join(tmpdir(), "telemetry-drain-"))
-afterAll(() => rmSync(root, { recursive: true }))
-
-/** So many seconds in one, so that pauses and time-outs are real. */
-const factor = 100
-const settle = Duration.seconds(20)
-
-const inFlightBytes = 1_600_000
-const journalBytes = 1_000_000
-const layerDraining = (url: string, directory: string) =>
-  layerDrain({ settle }).pipe(
-    Layer.provideMerge(InFlight.layer(inFlightBytes)),
-    Layer.provideMerge(
-      Journal.layer({ file: join(directory, "telemetry.sqlite"), minFreeDiskBytes: 0, maxBytes: journalBytes })
-    ),
-    Layer.provide(
-      VictoriaMetrics.layer({
-        urls: Either.getOrThrow(victoriaMetricsUrls({ write: url, query: undefined, export: undefined })),
-        bearerToken: Option.none(),
-        basicCredentials: Option.none(),
-        writeTimeout: Duration.seconds(30),
-        connections: 8
-      })
-    )
-  )
-
-const nowMs = Date.now()
-/** One block whose lines say which it is. */
-const blockNumber = (number: number) =>
-  Effect.promise(() =>
-    blockOf({ installation_id: installationOf(1), data: [{ timestamp: nowMs / 1000, number }] }, nowMs)
-  )
-const appendBlocks = (...numbers: ReadonlyArray<number>) =>
-  Effect.gen(function* () {
-    const journal = yield* Journal
-    for (const number of numbers) yield* journal.append([yield* blockNumber(number)])
-  })
-/** The blocks in a list of lines, in their order. */
-const numbersIn = (lines: ReadonlyArray<string>) =>
-  lines.flatMap((line) => /^heatpump_metrics,.* number=(\d+)/.exec(line)?.[1] ?? []).map(Number)
-
-/** On a busy machine a write may be given up that the database has taken: it is sent again, and stored once. */
-const takenBy = (fake: FakeDatabase) => [...new Set(numbersIn(fake.taken))]
-
-const report = Effect.flatMap(Backlog, (backlog) => Effect.map(backlog.report, (report) => report!))
-const until = <E, R>(isSo: Effect.Effect<boolean, E, R>) =>
-  Effect.repeat(Effect.zipLeft(isSo, Effect.sleep("1 second")), { until: (so) => so }).pipe(
-    Effect.timeoutFail({ duration: "30 minutes", onTimeout: () => new Error("it never came to be") })
-  )
-const drained = until(Effect.map(report, ({ waitingBlocks }) => waitingBlocks === 0))
-const settled = until(Effect.map(report, ({ settlingBlocks, waitingBlocks }) => waitingBlocks + settlingBlocks === 0))
-
-const scenario = <E>(
-  name: string,
-  body: (
-    fake: FakeDatabase,
-    directory: string,
-    sleepsMs: ReadonlyArray<number>
-  ) => Effect.Effect<void, E, Journal | Backlog | InFlight | Scope.Scope>
-) =>
-  it(name, () => {
-    const sleepsMs: Array<number> = []
-    const clock = makeFastClock(factor, (ms) => sleepsMs.push(ms))
-    const logs = captureLogs()
-    return Effect.gen(function* () {
-      const fake = yield* fakeDatabase(() => clock.unsafeCurrentTimeMillis())
-      const directory = mkdtempSync(join(root, "journal-"))
-      yield* body(fake, directory, sleepsMs).pipe(
-        Effect.provide(Layer.provideMerge(layerDraining(fake.url, directory), logs.layer))
-      )
-      assert.notInclude(logs.lines.join("\n"), "4711", "a log repeats what the database quoted")
-    }).pipe(Effect.scoped, Effect.withClock(clock), Effect.runPromise)
-  })
-
-const halfAnAnswer: Behaviour = (_write, response) => {
-  response.writeHead(200, { "content-length": "100" })
-  response.write("half", () => response.destroy())
-  return false
-}
-const reset: Behaviour = (_write, response) => {
-  response.socket?.resetAndDestroy()
-  return false
-}
-const silence: Behaviour = () => false
-
-describe("the retry table", () => {
-  const failures = 8
-  const waits: ReadonlyArray<readonly [string, Behaviour, RegExp]> = [
-    ["401", refuse(401), /status 401/],
-    ["403", refuse(403), /status 403/],
-    ["404", refuse(404), /status 404/],
-    ["429", refuse(429), /status 429/],
-    ["500", refuse(500), /status 500/],
-    ["503", refuse(503), /status 503/],
-    ["half an answer", halfAnAnswer, /the connection failed/],
-    ["a reset", reset, /the connection failed/],
-    ["nothing at all", silence, /no answer in time/]
-  ]
-  for (const [name, behaviour, sentence] of waits) {
-    scenario(
-      `${name}: the block waits, doubling its pauses up to 30 s, and arrives once the database works`,
-      (fake, _, sleepsMs) =>
-        Effect.gen(function* () {
-          fake.behave = (...of) => (fake.attempts.length <= failures ? behaviour(...of) : accept(...of))
-          yield* appendBlocks(1)
-          yield* drained
-          assert.deepStrictEqual(takenBy(fake), [1])
-          // On a slow machine more attempts may have been given up.
-          assert.isAbove(fake.attempts.length, failures)
-          // Chance makes them no whole number of milliseconds, unlike every other sleep.
-          const pausesMs = sleepsMs.filter((ms) => !Number.isInteger(ms))
-          assert.isAtLeast(pausesMs.length, failures)
-          pausesMs.forEach((ms, i) => {
-            const longest = Math.min(30_000, 1_000 * 2 ** i)
-            assert.isAtLeast(ms, longest / 2)
-            assert.isAtMost(ms, longest)
-          })
-          const { lastError, quarantined } = yield* report
-          assert.match(lastError?.sentence ?? "", sentence)
-          assert.isTrue(lastError?.isOver)
-          assert.isEmpty(quarantined)
-        })
-    )
-  }
-
-  for (const [name, retryAfter] of [
-    ["in seconds", () => "90"],
-    ["as a date", (nowMs: number) => new Date(nowMs + 90_000).toUTCString()]
-  ] as const) {
-    scenario(`429 with Retry-After ${name}: it wins over the doubling pause`, (fake, _, sleepsMs) =>
-      Effect.gen(function* () {
-        fake.behave = (write, ...of) =>
-          (fake.attempts.length === 1 ? refuse(429, { "retry-after": retryAfter(write.atMs) }) : accept)(write, ...of)
-        yield* appendBlocks(1)
-        yield* drained
-        // Longer than any pause of its own, and shorter than upkeep's; a date is nearer by what the answer took.
-        const asked = sleepsMs.filter((ms) => ms > 30_000 && ms < 1_000_000)
-        assert.lengthOf(asked, 1)
-        assert.isAtMost(asked[0]!, 90_000)
-      })
-    )
-  }
-
-  for (const status of [400, 413, 422]) {
-    scenario(`${status}: the one block that is refused goes into quarantine, its neighbours arrive`, (fake) =>
-      Effect.gen(function* () {
-        fake.behave = (write, ...of) => (numbersIn(write.lines).includes(13) ? refuse(status) : accept)(write, ...of)
-        yield* appendBlocks(...Array.from({ length: 20 }, (_, i) => i + 1))
-        yield* drained
-        const others = Array.from({ length: 20 }, (_, i) => i + 1).filter((number) => number !== 13)
-        assert.sameMembers(takenBy(fake), others)
-        const reason = `refused by the database with status ${status}`
-        assert.deepStrictEqual((yield* report).quarantined, [{ reason, blocks: 1, samples: 1 }])
-        fake.behave = accept
-        assert.strictEqual(yield* Effect.flatMap(Backlog, (backlog) => backlog.resendQuarantined), 1)
-        yield* settled
-        assert.include(takenBy(fake), 13)
-        assert.isEmpty((yield* report).quarantined)
-        assert.strictEqual((yield* report).bytes, 0)
-      })
-    )
-  }
-
-  scenario("400 to everything: nothing is blamed on a block, all wait until the database is set up right", (fake) =>
-    Effect.gen(function* () {
-      fake.behave = refuse(400)
-      yield* appendBlocks(1, 2, 3)
-      yield* until(Effect.sync(() => fake.attempts.length > 12))
-      const { lastError, quarantined, waitingBlocks } = yield* report
-      assert.deepStrictEqual([quarantined.length, waitingBlocks], [0, 3])
-      assert.match(lastError?.sentence ?? "", /even an empty one with status 400; check VM_WRITE_URL/)
-      fake.behave = accept
-      yield* drained
-      assert.sameMembers(takenBy(fake), [1, 2, 3])
-    })
-  )
-})
+const scenario = makeScenarios()
 
 describe("the drain", () => {
   scenario(
@@ -278,10 +104,10 @@ describe("the drain", () => {
       const other = yield* bodyOfBytes(200_000)
       yield* appendBlocks(2)
       yield* Effect.sleep("2 minutes")
-      assert.deepStrictEqual(numbersIn(fake.taken), [1])
+      assert.deepStrictEqual(takenBy(fake), [1])
       yield* Fiber.interrupt(one)
       yield* drained
-      assert.deepStrictEqual(numbersIn(fake.taken), [1, 2])
+      assert.deepStrictEqual(takenBy(fake), [1, 2])
       yield* Fiber.interrupt(other)
     })
   )
@@ -291,7 +117,7 @@ describe("the drain", () => {
       yield* bodyOfBytes(900_000)
       const { append, heldBytes } = yield* Journal
       const [half, rest] = yield* Effect.promise(() =>
-        Promise.all([130, 60].map((records) => noisyBlock(installationOf(1), records, records, nowMs)))
+        Promise.all([130, 60].map((records) => noisyBlock(installationOf(1), records, records, Date.now())))
       )
       yield* append([half!])
       assert.isBelow(heldBytes(), journalBytes / 2)
@@ -314,7 +140,7 @@ describe("the drain", () => {
       yield* appendBlocks(1)
       yield* drained
       assert.isAtLeast((yield* nowMs) - startMs, 600_000)
-      assert.deepStrictEqual(numbersIn(fake.taken), [1])
+      assert.deepStrictEqual(takenBy(fake), [1])
     })
   )
 })

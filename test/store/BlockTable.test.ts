@@ -1,66 +1,14 @@
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-import { afterAll, assert, describe, it } from "@effect/vitest"
-import { Deferred, Duration, Effect, Layer, Option, Schedule, type Scope } from "effect"
-import Database from "libsql"
+import { copyFileSync, existsSync, statSync } from "node:fs"
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Duration, Effect, Option, Schedule } from "effect"
 import type { Block } from "../../src/domain/Block.js"
-import { Fatal } from "../../src/Fatal.js"
-import { type BlockTable, openBlockTable } from "../../src/store/BlockTable.js"
 import { Damaged, numberIn } from "../../src/store/Sqlite.js"
 import { StoreError } from "../../src/store/Store.js"
-import { noisyBlock } from "../support/blocks.js"
-import { makeFastClock, makeJumpingClock } from "../support/clock.js"
+import { blocks, freshFiles, megabytes, nowMs, rowsWithoutLog, soon, withTable } from "../support/blockTables.js"
+import { makeJumpingClock } from "../support/clock.js"
 import { installationOf } from "../support/storeHomes.js"
-import { captureLogs } from "../support/testServer.js"
 
-const root = mkdtempSync(join(tmpdir(), "telemetry-table-"))
-afterAll(() => rmSync(root, { recursive: true }))
-let directories = 0
-const freshFile = () => {
-  const directory = join(root, `${directories++}`)
-  mkdirSync(directory)
-  return join(directory, "telemetry.sqlite")
-}
-
-const nowMs = Date.now()
-const blocks = Promise.all([1, 2, 3].map((home) => noisyBlock(installationOf(home), home, 2, nowMs)))
-const megabytes = 1_000_000
-
-interface Opened {
-  readonly table: BlockTable
-  readonly fatal: Deferred.Deferred<never, Error>
-  readonly logs: ReadonlyArray<string>
-}
-const withTable = <A, E>(
-  file: string,
-  body: (opened: Opened) => Effect.Effect<A, E, Scope.Scope>,
-  minFreeDiskBytes = 64 * megabytes
-) =>
-  Effect.gen(function* () {
-    const logs = captureLogs()
-    const fatal = yield* Deferred.make<never, Error>()
-    return yield* openBlockTable({ file, minFreeDiskBytes }).pipe(
-      Effect.flatMap((table) => body({ table, fatal, logs: logs.lines })),
-      Effect.provide(Layer.merge(logs.layer, Layer.succeed(Fatal, fatal))),
-      Effect.scoped
-    )
-  })
-/** Of the file alone, as if its log were lost. */
-const rowsWithoutLog = (file: string) => {
-  const copy = `${file}.copy`
-  copyFileSync(file, copy)
-  const db = new Database(copy)
-  try {
-    return db.prepare("SELECT name FROM sqlite_schema WHERE name = 'block'").all().length === 0
-      ? 0
-      : db.prepare("SELECT id FROM block").all().length
-  } finally {
-    db.close()
-    rmSync(copy)
-  }
-}
-const soon = Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 30)))
+const freshFile = freshFiles()
 
 describe("the log of the table of blocks", () => {
   it.live("is written back a second after the last change, and after each one when it is long", () =>
@@ -276,88 +224,5 @@ describe("the table of blocks", () => {
         assert.deepStrictEqual(yield* table.activeIds(0), [])
       })
     )
-  )
-
-  it.live("names and deletes what repairs have set aside", () => {
-    const file = freshFile()
-    return withTable(file, ({ table }) =>
-      Effect.gen(function* () {
-        assert.deepStrictEqual(yield* table.damagedFiles, [])
-        const names = ["telemetry.sqlite.damaged-1", "telemetry.sqlite.damaged-1-wal"]
-        for (const name of [...names].reverse()) copyFileSync(file, join(file, "..", name))
-        copyFileSync(file, join(file, "..", "telemetry.sqlite.bak"))
-        assert.deepStrictEqual(yield* table.damagedFiles, names)
-        yield* table.deleteDamagedFiles
-        assert.deepStrictEqual(yield* table.damagedFiles, [])
-        assert.isTrue(existsSync(`${file}.bak`))
-      })
-    )
-  })
-
-  it.live("leaves no byte of an erased home, not even while others read; they keep it until they have ended", () =>
-    Effect.gen(function* () {
-      const file = freshFile()
-      const [one, two] = yield* Effect.promise(() => blocks)
-      yield* withTable(file, ({ table }) =>
-        Effect.gen(function* () {
-          yield* table.append([one!, two!])
-          const bytes = () => Buffer.concat([readFileSync(file), readFileSync(`${file}-wal`)])
-          const remains = () =>
-            [one!.gzippedLines.subarray(-40), Buffer.from(one!.installationId)].map((part) => bytes().includes(part))
-          assert.deepStrictEqual(remains(), [true, true])
-          const reader = new Database(file)
-          reader.exec("BEGIN")
-          reader.prepare("SELECT count(*) FROM block").all()
-          const error = yield* Effect.flip(Effect.withClock(table.erase(one!.installationId), makeFastClock(1_000)))
-          assert.include(String(error.cause), "another program is reading the store; erase again when it has ended")
-          assert.deepStrictEqual(remains(), [true, true])
-          assert.deepStrictEqual(yield* table.append([one!]), ["erased"])
-          assert.strictEqual(yield* table.change("ask", (db) => numberIn(db, "PRAGMA busy_timeout")), 1_000)
-          reader.exec("COMMIT")
-          reader.close()
-          assert.strictEqual(yield* table.erase(one!.installationId), 0)
-          assert.deepStrictEqual(remains(), [false, false])
-          assert.strictEqual(statSync(`${file}-wal`).size, 0)
-          assert.deepInclude(yield* table.totals, {
-            installations: 1,
-            blocks: 1,
-            records: two!.records,
-            samples: two!.samples
-          })
-        })
-      )
-    })
-  )
-
-  it.live("gives space back while more than half of it is free, and at once when a home is erased", () =>
-    Effect.gen(function* () {
-      const { clock, jumpTo } = makeJumpingClock(nowMs)
-      const [block] = yield* Effect.promise(() => blocks)
-      const large = (n: number) => ({ ...block!, sha256: Buffer.alloc(32, n), gzippedLines: Buffer.alloc(100_000, n) })
-      yield* withTable(freshFile(), ({ table }) =>
-        Effect.gen(function* () {
-          const pages = (pragma: string) => table.change("count", (db) => numberIn(db, `PRAGMA ${pragma}`))
-          const secondLater = Effect.gen(function* () {
-            yield* soon
-            yield* jumpTo(clock.unsafeCurrentTimeMillis() + 1_000)
-            yield* soon
-          })
-          yield* table.append(Array.from({ length: 40 }, (_, n) => large(n)))
-          const all = yield* pages("page_count")
-          assert.strictEqual(yield* table.remove("id <= ?", 10), 10)
-          yield* secondLater
-          assert.strictEqual(yield* pages("page_count"), all)
-          assert.isAbove(yield* pages("freelist_count"), 50)
-          yield* table.remove("id <= ?", 30)
-          yield* secondLater
-          assert.isBelow(yield* pages("page_count"), all / 2)
-          assert.strictEqual(yield* pages("freelist_count"), 0)
-          yield* table.remove("id = ?", 31)
-          assert.isAbove(yield* pages("freelist_count"), 0)
-          yield* table.erase(installationOf(7))
-          assert.strictEqual(yield* pages("freelist_count"), 0)
-        })
-      ).pipe(Effect.withClock(clock))
-    })
   )
 })

@@ -1,4 +1,5 @@
-/** Where the commands of the documents are executed that `test/documents.test.ts` does not execute itself. */
+/** Where the commands of the documents are executed that `test/soak/documents.test.ts` does not execute itself. */
+import { fencesOf, readDocument } from "./markdown.js"
 
 /** By `test/soak/stranger.test.ts`, which goes through README.md from a fresh clone. */
 export const strangersCommands: ReadonlySet<string> = new Set([
@@ -36,3 +37,10 @@ export const elsewhere: ReadonlyArray<readonly [RegExp, string]> = [
   [/^(apt-get|ufw|systemctl|timedatectl) /, "needs root"],
   [/^git (clone|pull)/, "needs the network"]
 ]
+
+/** Their commands are those of a whole machine, as root and with Docker. */
+export const isDeployment = (document: string) => /^docs\/deployment/.test(document)
+export const isDoneElsewhere = (command: string) =>
+  strangersCommands.has(command) || pipelinesCommands.has(command) || unexecuted.has(command)
+export const blocksOf = (document: string, info: string) =>
+  fencesOf(readDocument(document)).filter((fence) => fence.info === info)
