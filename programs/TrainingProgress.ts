@@ -1,8 +1,8 @@
 import { Clock, Effect, Ref } from "effect"
 import type { OnProgress, Progress } from "../src/training/Progress.js"
 import { duration } from "./duration.js"
+import { count, some } from "./some.js"
 
-const count = new Intl.NumberFormat("en")
 /** Between plain lines of one step. */
 const lineEveryMs = 10_000
 
@@ -34,7 +34,7 @@ const sentence = (progress: Progress, seconds: number): string => {
     case "loading": {
       const rate = progress.records / Math.max(seconds, 0.001)
       const left = done === total ? "" : `, ${duration(Math.ceil((seconds / done) * (total - done)))} left`
-      return `loading: ${done} of ${total} installations, ${count.format(progress.records)} records, ${count.format(Math.round(rate))}/s${left}`
+      return `loading: ${done} of ${some(total, "installation")}, ${some(progress.records, "record")}, ${count.format(Math.round(rate))}/s${left}`
     }
   }
 }

@@ -1,8 +1,6 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-import { afterAll, assert, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { freshDirectories } from "../support/directories.js"
 import { drained, Load, serverOn, statusOf, until } from "../support/load.js"
 import { payloadNames, samplesIn, sentBody } from "../support/payloads.js"
 import { runProgram } from "../support/program.js"
@@ -10,14 +8,7 @@ import { hasVictoriaMetrics } from "../support/realParts.js"
 import { submit, testToken } from "../support/testServer.js"
 import { databaseOf, runningDatabase } from "../support/victoriaMetrics.js"
 
-const root = mkdtempSync(join(tmpdir(), "telemetry-database-"))
-afterAll(() => rmSync(root, { recursive: true }))
-let directories = 0
-const freshDirectory = () => {
-  const directory = join(root, String(directories++))
-  mkdirSync(directory)
-  return directory
-}
+const freshDirectory = freshDirectories()
 
 describe.runIf(hasVictoriaMetrics)("serve with VictoriaMetrics", () => {
   it.scopedLive("puts all four bodies of the real client there, sample by sample", () =>

@@ -48,6 +48,13 @@ const database = (ending: Ending) =>
       })
   ).pipe(Effect.map(({ url }) => url))
 
+const askForExport = (base: string) =>
+  fetch(`${base}/api/v1/installations/export`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${adminToken}`, "content-type": "application/json" },
+    body: JSON.stringify({ installation_id: installationId })
+  })
+
 /** What has come of an export, and whether it has ended as a whole one does. */
 const exported = Effect.fn("exported")(function* (ending: Ending) {
   const VM_WRITE_URL = yield* database(ending)
@@ -55,11 +62,7 @@ const exported = Effect.fn("exported")(function* (ending: Ending) {
   const result = yield* Effect.gen(function* () {
     const base = yield* baseUrl
     return yield* Effect.promise(async () => {
-      const response = await fetch(`${base}/api/v1/installations/export`, {
-        method: "POST",
-        headers: { authorization: `Bearer ${adminToken}`, "content-type": "application/json" },
-        body: JSON.stringify({ installation_id: installationId })
-      })
+      const response = await askForExport(base)
       assert.strictEqual(response.status, 200)
       const decoder = new TextDecoder()
       let text = ""
@@ -112,11 +115,7 @@ it.scopedLive("an export that cannot begin is answered: 503, and no half of an a
     const { headers, status, text } = yield* Effect.gen(function* () {
       const base = yield* baseUrl
       return yield* Effect.promise(async () => {
-        const response = await fetch(`${base}/api/v1/installations/export`, {
-          method: "POST",
-          headers: { authorization: `Bearer ${adminToken}`, "content-type": "application/json" },
-          body: JSON.stringify({ installation_id: installationId })
-        })
+        const response = await askForExport(base)
         return { text: await response.text(), headers: response.headers, status: response.status }
       })
     }).pipe(Effect.provide(layerTestServer({ VM_WRITE_URL: nobody, ADMIN_TOKEN: adminToken }, logs.layer)))

@@ -39,7 +39,7 @@ layer(layerTestServer({ TRUSTED_PROXIES: "127.0.0.1", ADDRESS_REQUESTS_PER_HOUR:
       }
       for (let home = 1; home <= 60; home++) {
         const payload = newHome([record()])
-        for (let posts = 0; posts < 3; posts++) yield* accepted(payload, via(`203.0.113.9, 192.0.2.${home}`))
+        for (let posts = 0; posts < 9; posts++) yield* accepted(payload, via(`203.0.113.9, 192.0.2.${home}`))
       }
       assert.strictEqual((yield* get("/health", via("203.0.113.9"))).status, 200)
     })

@@ -12,7 +12,7 @@ it("the program has the version of its package", () => {
 
 it("what npx links is there before the first build, and says what to do", () => {
   const clone = mkdtempSync(join(tmpdir(), "telemetry-unbuilt-"))
-  cpSync("bin", join(clone, "bin"), { recursive: true })
+  cpSync(manifest.bin.telemetry, join(clone, manifest.bin.telemetry))
   const { status, stderr } = spawnSync(join(clone, manifest.bin.telemetry), { encoding: "utf8" })
   rmSync(clone, { recursive: true })
   assert.deepStrictEqual([status, stderr.includes("npm run build")], [1, true])

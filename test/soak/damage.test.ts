@@ -1,36 +1,19 @@
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  truncateSync,
-  writeFileSync
-} from "node:fs"
-import { tmpdir } from "node:os"
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { afterAll, assert, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Block } from "../../src/domain/Block.js"
 import { prepareInsert } from "../../src/store/insertBlock.js"
 import { openSqlite, pageBytes, transaction } from "../../src/store/Sqlite.js"
 import { Store } from "../../src/store/Store.js"
 import { noisyBlock } from "../support/blocks.js"
+import { freshDirectories } from "../support/directories.js"
 import { type Environment, layerStoreOf, serverProcess, spawnServer } from "../support/program.js"
 import { canMount, smallDisk } from "../support/smallDisk.js"
 import { installationOf } from "../support/storeHomes.js"
 
-const root = mkdtempSync(join(tmpdir(), "telemetry-damage-"))
-afterAll(() => rmSync(root, { recursive: true }))
-
 const nowMs = Date.now()
-let directories = 0
-const freshDirectory = () => {
-  const directory = join(root, String(directories++))
-  mkdirSync(directory)
-  return directory
-}
+const freshDirectory = freshDirectories()
 
 const blocks = (count: number) =>
   Effect.promise(() =>

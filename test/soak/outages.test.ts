@@ -1,36 +1,16 @@
-/** The built program and VictoriaMetrics: what is acknowledged while the database, the disk or the program itself fails. */
-import { execFileSync } from "node:child_process"
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { afterAll, assert, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { freshDirectories } from "../support/directories.js"
 import { drained, Load, serverOn, statusOf, until } from "../support/load.js"
 import { hasVictoriaMetrics } from "../support/realParts.js"
+import { canMount, smallDisk } from "../support/smallDisk.js"
 import { databaseOf, runningDatabase } from "../support/victoriaMetrics.js"
 
-const root = mkdtempSync(join(tmpdir(), "telemetry-database-"))
-afterAll(() => rmSync(root, { recursive: true }))
-let directories = 0
-const freshDirectory = () => {
-  const directory = join(root, String(directories++))
-  mkdirSync(directory)
-  return directory
-}
+const freshDirectory = freshDirectories()
 
 describe.runIf(hasVictoriaMetrics)("serve with VictoriaMetrics", () => {
-  const canMount = (() => {
-    try {
-      const directory = freshDirectory()
-      execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", directory], { stdio: "ignore" })
-      execFileSync("umount", [directory])
-      return true
-    } catch {
-      process.stdout.write("a full disk: not tested, because mounting a small one needs privileges\n")
-      return false
-    }
-  })()
-
   it.scopedLive("accepts 50,000 records while it is down, and delivers them all once it is up", () =>
     Effect.gen(function* () {
       const database = yield* databaseOf()
@@ -117,14 +97,7 @@ describe.runIf(hasVictoriaMetrics)("serve with VictoriaMetrics", () => {
   it.scopedLive.runIf(canMount)("refuses on a full disk, loses nothing, and goes on when there is room", () =>
     Effect.gen(function* () {
       const database = yield* databaseOf()
-      const disk = yield* Effect.acquireRelease(
-        Effect.sync(() => {
-          const directory = freshDirectory()
-          execFileSync("mount", ["-t", "tmpfs", "-o", "size=24m", "tmpfs", directory])
-          return directory
-        }),
-        (directory) => Effect.sync(() => execFileSync("umount", ["--lazy", directory]))
-      )
+      const disk = yield* smallDisk(freshDirectory(), 24)
       const server = yield* serverOn(database, disk, { MIN_FREE_DISK_BYTES: "4000000" })
       const load = new Load(7, { fields: 60 })
       yield* Effect.promise(async () => {

@@ -9,16 +9,8 @@ import { layerEmbeddedStore } from "../../src/store/EmbeddedStore.js"
 import { migrations } from "../../src/store/migrations.js"
 import { DatabaseUnusable, openSqlite } from "../../src/store/Sqlite.js"
 import { Store, StoreFull } from "../../src/store/Store.js"
-import {
-  append,
-  blockAt,
-  freshDirectories,
-  nowMs,
-  opened,
-  options,
-  totals,
-  valuesOf
-} from "../support/embeddedStores.js"
+import { freshDirectories } from "../support/directories.js"
+import { append, blockAt, nowMs, opened, options, totals, valuesOf } from "../support/embeddedStores.js"
 import { canMount, smallDisk } from "../support/smallDisk.js"
 import { storeContract } from "../support/storeContract.js"
 import { installationOf } from "../support/storeHomes.js"

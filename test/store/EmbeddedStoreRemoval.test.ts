@@ -6,12 +6,12 @@ import Database from "libsql"
 import type { Block } from "../../src/domain/Block.js"
 import { Store } from "../../src/store/Store.js"
 import { makeJumpingClock } from "../support/clock.js"
+import { freshDirectories } from "../support/directories.js"
 import {
   append,
   blockAt,
   dayMs,
   eventually,
-  freshDirectories,
   nowMs,
   opened,
   options,

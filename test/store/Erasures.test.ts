@@ -1,20 +1,13 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { afterAll, assert, describe, it } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { openErasures } from "../../src/store/Erasures.js"
+import { freshDirectories } from "../support/directories.js"
 import { canMount, fillDisk, smallDisk } from "../support/smallDisk.js"
 import { installationOf } from "../support/storeHomes.js"
 
-const root = mkdtempSync(join(tmpdir(), "telemetry-erasures-"))
-afterAll(() => rmSync(root, { recursive: true }))
-let directories = 0
-const freshDirectory = () => {
-  const directory = join(root, `${directories++}`)
-  mkdirSync(directory)
-  return directory
-}
+const freshDirectory = freshDirectories()
 const openIn = (directory: string) => openErasures(join(directory, "telemetry.sqlite"))
 const fileIn = (directory: string) => join(directory, "erasures.txt")
 const [first, second, third] = [installationOf(1), installationOf(2), installationOf(3)]

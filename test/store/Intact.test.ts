@@ -17,7 +17,7 @@ import { Effect, Layer } from "effect"
 import { pageBytes } from "../../src/store/Sqlite.js"
 import { Store } from "../../src/store/Store.js"
 import { contents, crashedStores, fileIn, layerIn, logIn } from "../support/crashedStores.js"
-import { freshDirectories } from "../support/embeddedStores.js"
+import { freshDirectories } from "../support/directories.js"
 import { captureLogs } from "../support/testServer.js"
 
 const freshDirectory = freshDirectories()

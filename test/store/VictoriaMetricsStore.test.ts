@@ -129,11 +129,11 @@ describe.runIf(hasVictoriaMetrics)("VictoriaMetrics", () => {
   })
 
   storeContract("on its way to the database", () => layerOnItsWay(database), {
-    sequences: 6,
+    sequences: 10,
     relativeError: 0
   })
   storeContract("settled in the database", () => layerSettled(database), {
-    sequences: 6,
+    sequences: 10,
     relativeError: databaseRelativeError
   })
 

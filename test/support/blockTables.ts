@@ -1,26 +1,19 @@
 /** Tables of blocks in files that go away after the tests. */
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { copyFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
-import { afterAll } from "@effect/vitest"
 import { Deferred, Effect, Layer, type Scope } from "effect"
 import Database from "libsql"
 import { Fatal } from "../../src/Fatal.js"
 import { type BlockTable, openBlockTable } from "../../src/store/BlockTable.js"
 import { noisyBlock } from "./blocks.js"
+import { freshDirectories } from "./directories.js"
 import { installationOf } from "./storeHomes.js"
 import { captureLogs } from "./testServer.js"
 
 /** For one test file, which calls it while it loads: names of files in directories of their own. */
 export const freshFiles = () => {
-  const root = mkdtempSync(join(tmpdir(), "telemetry-table-"))
-  afterAll(() => rmSync(root, { recursive: true }))
-  let directories = 0
-  return () => {
-    const directory = join(root, `${directories++}`)
-    mkdirSync(directory)
-    return join(directory, "telemetry.sqlite")
-  }
+  const freshDirectory = freshDirectories()
+  return () => join(freshDirectory(), "telemetry.sqlite")
 }
 
 export const nowMs = Date.now()

@@ -1,8 +1,5 @@
-/** Embedded stores in directories that go away after the tests, and blocks to put into them. */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterAll, assert } from "@effect/vitest"
+import { assert } from "@effect/vitest"
 import { Duration, Effect, Layer, Logger, Stream } from "effect"
 import type { Block } from "../../src/domain/Block.js"
 import { type EmbeddedStoreOptions, layerEmbeddedStore } from "../../src/store/EmbeddedStore.js"
@@ -10,17 +7,6 @@ import { Store } from "../../src/store/Store.js"
 import { blockOf } from "./blocks.js"
 import { installationOf } from "./storeHomes.js"
 
-/** For one test file, which calls it while it loads: directories that go away after its tests. */
-export const freshDirectories = () => {
-  const root = mkdtempSync(join(tmpdir(), "telemetry-store-"))
-  afterAll(() => rmSync(root, { recursive: true }))
-  let directories = 0
-  return () => {
-    const directory = join(root, String(directories++))
-    mkdirSync(directory)
-    return directory
-  }
-}
 export const options = (directory: string, others: Partial<EmbeddedStoreOptions> = {}): EmbeddedStoreOptions => ({
   file: join(directory, "telemetry.sqlite"),
   retention: Duration.days(365),

@@ -1,15 +1,13 @@
 /** Journals in files that go away after the tests, and blocks to put into them. */
 import { createHash } from "node:crypto"
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
-import { afterAll } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import type { Block } from "../../src/domain/Block.js"
 import { canonicalModel } from "../../src/domain/ModelName.js"
 import { Journal, type JournalOptions } from "../../src/store/Journal.js"
 import { makeJumpingClock } from "./clock.js"
+import { freshDirectories } from "./directories.js"
 import { installationOf } from "./storeHomes.js"
 import { captureLogs } from "./testServer.js"
 
@@ -17,14 +15,13 @@ export const startMs = 1_795_000_000_000
 
 /** For one test file, which calls it while it loads: options of journals in files that go away after its tests. */
 export const freshJournals = () => {
-  const root = mkdtempSync(join(tmpdir(), "telemetry-journal-"))
-  afterAll(() => rmSync(root, { recursive: true }))
-  let files = 0
-  return (others: Partial<JournalOptions> = {}): JournalOptions => {
-    const directory = join(root, `${files++}`)
-    mkdirSync(directory)
-    return { file: join(directory, "telemetry.sqlite"), minFreeDiskBytes: 0, maxBytes: 2 ** 20, ...others }
-  }
+  const freshDirectory = freshDirectories()
+  return (others: Partial<JournalOptions> = {}): JournalOptions => ({
+    file: join(freshDirectory(), "telemetry.sqlite"),
+    minFreeDiskBytes: 0,
+    maxBytes: 2 ** 20,
+    ...others
+  })
 }
 
 /** `bytes` of noise make it as long. */

@@ -1,19 +1,19 @@
-/** A disk of 8 MB, to be filled. */
+/** A disk of a few MB, to be filled. */
 import { execFileSync } from "node:child_process"
 import { closeSync, mkdtempSync, openSync, rmdirSync, writeSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect } from "effect"
 
-const mount = (directory: string) =>
-  execFileSync("mount", ["-t", "tmpfs", "-o", "size=8m", "tmpfs", directory], { stdio: "ignore" })
+const mount = (directory: string, megabytes: number) =>
+  execFileSync("mount", ["-t", "tmpfs", "-o", `size=${megabytes}m`, "tmpfs", directory], { stdio: "ignore" })
 const unmount = (directory: string) => execFileSync("umount", ["--lazy", directory])
 
 /** Mounted on `directory` for the life of the scope. */
-export const smallDisk = (directory: string) =>
+export const smallDisk = (directory: string, megabytes = 8) =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      mount(directory)
+      mount(directory, megabytes)
       return directory
     }),
     () => Effect.sync(() => unmount(directory))
@@ -36,7 +36,7 @@ export const fillDisk = (file: string): void => {
 export const canMount = (() => {
   const directory = mkdtempSync(join(tmpdir(), "telemetry-mount-"))
   try {
-    mount(directory)
+    mount(directory, 1)
     unmount(directory)
     return true
   } catch {
