@@ -11,13 +11,15 @@ const bodiesPerRound = 50
 const variantsPerBody = 20
 const real = fc.constantFrom(...(["flat3", "nested3"] as const).map((name) => Buffer.from(sentBody(name).body)))
 
+// The short way must take some of what is made for it, or the comparison means nothing: it takes a fifth of the orderly bodies
+// and half of the real ones. Odd ones are there to be left; of a few hundred it may take none.
 it.each([
-  { kind: "orderly", body: orderlyBody, share: 0.7, nowMs: bodiesNowMs },
-  { kind: "odd", body: anyBody, share: 0.2, nowMs: bodiesNowMs },
-  { kind: "real", body: real, share: 0.1, nowMs: Date.now() }
+  { kind: "orderly", body: orderlyBody, share: 0.7, leastTaken: 0.05, nowMs: bodiesNowMs },
+  { kind: "odd", body: anyBody, share: 0.2, leastTaken: 0, nowMs: bodiesNowMs },
+  { kind: "real", body: real, share: 0.1, leastTaken: 0.05, nowMs: Date.now() }
 ])(
   "both ways of decoding come to the same for $kind bodies and damaged ones",
-  async ({ body, kind, nowMs, share }) => {
+  async ({ body, kind, leastTaken, nowMs, share }) => {
     let compared = 0
     let taken = 0
     for (; compared < bodies * share; await setImmediate()) {
@@ -31,7 +33,7 @@ it.each([
       })
     }
     process.stdout.write(`${compared} bodies (${kind}), the short way taken by ${taken}\n`)
-    assert.isAbove(taken, compared / 100)
+    assert.isAtLeast(taken, compared * leastTaken)
   },
   1_800_000
 )
