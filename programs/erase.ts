@@ -16,7 +16,11 @@ const json = Options.boolean("json").pipe(Options.withDescription("Print the rec
 
 /** For the operator to keep, and to give to the person. */
 const report = (receipt: ErasureReceipt): string => {
-  const what = `${some(receipt.records, "record")}, ${some(receipt.samples, "sample")}`
+  const { records, samples } = receipt
+  const what =
+    records === null || samples === null
+      ? "what the database holds of it, which this server did not receive and has not counted"
+      : `${some(records, "record")}, ${some(samples, "sample")}`
   const time = new Date(receipt.at * 1000).toISOString()
   const lines = receipt.is_dry_run
     ? [`Would be erased of ${receipt.installation_id}: ${what}`]
@@ -24,7 +28,7 @@ const report = (receipt: ErasureReceipt): string => {
         `Erased at ${time} all data of ${receipt.installation_id}: ${what}`,
         "What its logger still sends is refused (410); what a restored backup brings back is erased again."
       ]
-  if (receipt.is_dry_run && receipt.samples === 0) {
+  if (receipt.is_dry_run && samples === 0) {
     lines.push("Nothing is stored of it: is it the right id? telemetry installations lists the homes")
   }
   if (receipt.deleted_files.length > 0) lines.push(`Deleted: ${receipt.deleted_files.join(", ")}`)

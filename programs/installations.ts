@@ -7,9 +7,11 @@ import { askServer, serverOptions } from "./askServer.js"
 const json = Options.boolean("json").pipe(Options.withDescription("Print the server's answer as JSON"))
 const count = new Intl.NumberFormat("en")
 
+const inCount = (counted: number | null) => (counted === null ? "not counted" : count.format(counted))
+
 const line = ({ installation_id, last_submission, records, samples }: InstallationList["installations"][number]) => {
   const heard = last_submission === null ? "unknown" : new Date(last_submission * 1000).toISOString().slice(0, 16)
-  return `${installation_id}  ${heard.padEnd(16)}  ${count.format(records).padStart(13)}  ${count.format(samples).padStart(15)}`
+  return `${installation_id}  ${heard.padEnd(16)}  ${inCount(records).padStart(13)}  ${inCount(samples).padStart(15)}`
 }
 const heading = `${"Installation".padEnd(36)}  ${"Last submission".padEnd(16)}  ${"Records".padStart(13)}  ${"Samples".padStart(15)}`
 

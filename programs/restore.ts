@@ -74,7 +74,7 @@ export const restore = Command.make("restore", { input, yes, dataDir }, ({ dataD
       "run it as the user that runs serve, and check DATA_DIR and MODEL_DIR"
     )
     if (there.length > 0 && !yes) {
-      const message = `${there.map(targetOf).join(", ")} would be replaced; if that is meant, add --yes`
+      const message = `${there.map(targetOf).join(", ")} would be replaced; if that is meant, add --yes; to try the backup out, name a new --data-dir and set MODEL_DIR to nothing`
       return yield* new ProgramFailure({ code: ExitCode.usage, message })
     }
     if (existsSync(erasures)) {

@@ -72,7 +72,9 @@ const report = (url: string, status: Status): string => {
     ["Stored", `${some(store.records, "record")}, ${some(store.samples, "sample")}`],
     [
       "Oldest day",
-      `${store.oldest_day ?? "none yet"}; removed after ${count.format(store.retention_days)} days (RETENTION_DAYS)`
+      store.kind === "embedded"
+        ? `${store.oldest_day ?? "none yet"}; removed after ${count.format(store.retention_days)} days (RETENTION_DAYS)`
+        : `${store.oldest_day ?? "none yet"}, of those received here; the database removes by its -retentionPeriod`
     ],
     [
       "Store",

@@ -138,7 +138,9 @@ export const Status = Schema.Struct({
     oldest_day: Schema.NullOr(Schema.String).annotations({
       description: "UTC day of the oldest sample, or, behind a database, on which the oldest block was received"
     }),
-    retention_days: Schema.Number.annotations({ description: "Age at which samples are removed" }),
+    retention_days: Schema.Number.annotations({
+      description: "Age at which samples are refused, and removed from the embedded store; a database has its own"
+    }),
     damaged_files: Schema.Array(Schema.String).annotations({ description: "Set aside by repairs; may be deleted" })
   }),
   journal,

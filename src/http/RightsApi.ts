@@ -3,6 +3,10 @@ import { Schema } from "effect"
 import { InstallationId } from "../domain/InstallationId.js"
 import { problemWith as problem } from "./Problem.js"
 
+const counted = Schema.NullOr(Schema.Int).annotations({
+  description:
+    "As counted on arrival; null where nobody has: written by another program, or longer ago than RETENTION_DAYS"
+})
 const installationId = Schema.UUID.annotations({ description: "Pseudonym of the home" })
 
 export const InstallationList = Schema.Struct({
@@ -10,8 +14,8 @@ export const InstallationList = Schema.Struct({
     Schema.Struct({
       installation_id: Schema.String,
       last_submission: Schema.NullOr(Schema.Number).annotations({ description: "Unix seconds" }),
-      records: Schema.Int,
-      samples: Schema.Int
+      records: counted,
+      samples: counted
     })
   ),
   total: Schema.Int
@@ -36,8 +40,8 @@ export const EraseRequest = Schema.Struct({
 export const ErasureReceipt = Schema.Struct({
   installation_id: Schema.String,
   is_dry_run: Schema.Boolean.annotations({ description: "Nothing was erased: this is what would be" }),
-  records: Schema.Int,
-  samples: Schema.Int,
+  records: counted,
+  samples: counted,
   blocks: Schema.NullOr(Schema.Int).annotations({ description: "Erased; null when nothing was" }),
   at: Schema.Number.annotations({ description: "Unix seconds" }),
   damaged_files: Schema.Array(Schema.String).annotations({

@@ -55,8 +55,8 @@ export const RightsHandlers = HttpApiBuilder.group(Api, "rights", (handlers) =>
         installations: summaries.map(({ id, lastReceivedMs, records, samples }) => ({
           installation_id: id,
           last_submission: lastReceivedMs === undefined ? null : lastReceivedMs / 1000,
-          records,
-          samples
+          records: records ?? null,
+          samples: samples ?? null
         })),
         total: summaries.length
       }
@@ -78,7 +78,10 @@ export const RightsHandlers = HttpApiBuilder.group(Api, "rights", (handlers) =>
     })
 
     const sumsOf = (installation: InstallationId) =>
-      Effect.map(store.installations, (all) => all.find(({ id }) => id === installation) ?? { records: 0, samples: 0 })
+      Effect.map(store.installations, (all) => {
+        const { records, samples } = all.find(({ id }) => id === installation) ?? { records: 0, samples: 0 }
+        return { records: records ?? null, samples: samples ?? null }
+      })
 
     const erase = Effect.fn("RightsHandlers.erase")(function* (request: HttpServerRequest.HttpServerRequest) {
       yield* authorize(request)

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto"
 import { promisify } from "node:util"
-import { constants, gzip } from "node:zlib"
+import { gzip } from "node:zlib"
 import { Array as Arr, Context, Effect, Layer } from "effect"
 import { type Block, measurement } from "../domain/Block.js"
 import type { Reading, Source, Submission } from "../domain/Submission.js"
@@ -16,10 +16,10 @@ interface Encoded {
 const gzipAsync = promisify(gzip)
 
 /**
- * Level 1: later levels cost more CPU than they save disk. A chunk that holds a whole block saves trips between
- * threads.
+ * Level 2 makes blocks a tenth smaller than level 1 for the same CPU; later levels cost more than they save. A chunk that
+ * holds a whole block saves trips between threads.
  */
-const gzipOptions = { level: constants.Z_BEST_SPEED, chunkSize: 256 * 1024 }
+const gzipOptions = { level: 2, chunkSize: 256 * 1024 }
 
 const prefixOf = (submission: Submission, source: Source): Buffer => {
   const heatpump =

@@ -26,8 +26,9 @@ export type Appended = "stored" | "duplicate" | "erased"
 export interface InstallationSummary {
   readonly id: string
   readonly lastReceivedMs: number | undefined
-  readonly records: number
-  readonly samples: number
+  /** As counted on arrival. Undefined where nobody has: written by another program, or longer ago than the retention. */
+  readonly records: number | undefined
+  readonly samples: number | undefined
 }
 
 export interface Totals {

@@ -38,6 +38,9 @@ const surelyDrained = Duration.hours(1)
 /** A deletion does not see what was written in the last second. */
 const deleteAgain = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(15))
 
+/** The database decides how far back it goes; this only has to be further, and to begin after 1970. */
+const everMs = Duration.toMillis("7300 days")
+
 const lookAgain = Schedule.spaced("1 minute")
 const lookDaily = Schedule.spaced("1 day")
 const isInstallation = Schema.is(InstallationId)
@@ -195,7 +198,10 @@ const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: Victoria
     return yield* orElseLocal(everywhere, Effect.succeed(local))
   })
 
-  /** What the database counts of each installation and what the journal does. */
+  /**
+   * What the database counts of each installation and what the journal does; and those that only the database has, which
+   * have sent nothing to this program.
+   */
   const installations = Effect.gen(function* () {
     const found = new Map<string, { lastReceivedMs: number | undefined; records: number; samples: number }>()
     const entry = (id: string) => {
@@ -205,13 +211,14 @@ const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: Victoria
     }
     const nowMs = yield* Clock.currentTimeMillis
     const borderMs = yield* findBorderMs
-    const [records, samples, contacts] = yield* Effect.all(
+    const [records, samples, contacts, ids] = yield* Effect.all(
       [
         perInstallation("sum_over_time", "records", borderMs),
         perInstallation("sum_over_time", "samples", borderMs),
-        lastActivity("", retentionMs, nowMs)
+        lastActivity("", retentionMs, nowMs),
+        database.installations
       ],
-      { concurrency: 3 }
+      { concurrency: 4 }
     )
     for (const { labels, value } of records) entry(labels.installation_id ?? "").records += value
     for (const { labels, value } of samples) entry(labels.installation_id ?? "").samples += value
@@ -224,15 +231,17 @@ const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: Victoria
     for (const { id, lastReceivedMs } of yield* journal.installations) {
       entry(id).lastReceivedMs = Math.max(lastReceivedMs ?? 0, entry(id).lastReceivedMs ?? 0)
     }
-    return Array.from(found, ([id, sums]): InstallationSummary => ({ id, ...sums })).sort((a, b) =>
-      a.id < b.id ? -1 : 1
-    )
+    const counted = Array.from(found, ([id, sums]): InstallationSummary => ({ id, ...sums }))
+    const uncounted = ids
+      .filter((id) => isInstallation(id) && !found.has(id) && !journal.isErased(id))
+      .map((id): InstallationSummary => ({ id, lastReceivedMs: undefined, records: undefined, samples: undefined }))
+    return [...counted, ...uncounted].sort((a, b) => (a.id < b.id ? -1 : 1))
   }).pipe(Effect.catchTag("DatabaseUnavailable", failed("list installations")))
 
   const oldestMs = Effect.gen(function* () {
     const nowMs = yield* Clock.currentTimeMillis
     const first = yield* orElseLocal(
-      database.query(`min(tfirst_over_time(${activity("samples")}[${retentionMs}ms]))`, nowMs),
+      database.query(`min(tfirst_over_time(${activity("samples")}[${everMs}ms]))`, nowMs),
       Effect.succeed([])
     )
     const known = [first[0]?.value, (yield* journal.oldest(0))?.receivedAtMs].map((value, i) =>

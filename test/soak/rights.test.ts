@@ -84,6 +84,19 @@ describe.runIf(hasVictoriaMetrics)("with VictoriaMetrics", () => {
             assert.strictEqual((await telemetry("erase", "--installation", "no-uuid", "--yes")).code, 2)
             assert.isAbove((await database.samples(selector(id))).size, 40)
 
+            // What a server before this one has left in the database.
+            const former = crypto.randomUUID()
+            const line = `heatpump_metrics,installation_id=${former},model=x canary=21.25 ${nowSeconds * 1000}\n`
+            await fetch(`${database.url}/write?precision=ms`, { method: "POST", body: line })
+            await database.flush()
+            await until(async () => (await telemetry("installations")).stdout.includes(former))
+            assert.match((await telemetry("installations")).stdout, /unknown +not counted +not counted/)
+            const uncounted = await telemetry("erase", "--installation", former, "--dry-run")
+            assert.match(uncounted.stdout, /^Would be erased of [0-9a-f-]{36}: .*not counted\n$/)
+            assert.strictEqual((await telemetry("erase", "--installation", former, "--yes")).code, 0)
+            assert.strictEqual((await database.samples(selector(former))).size, 0)
+            assert.notInclude((await telemetry("installations")).stdout, former)
+
             const erased = await telemetry("erase", "--installation", id, "--yes")
             assert.strictEqual(erased.code, 0, erased.stderr)
             assert.match(erased.stdout, /^Erased at .* all data of .*: 20 records, 40 samples\n/)

@@ -210,4 +210,34 @@ describe.runIf(hasVictoriaMetrics)("VictoriaMetrics", () => {
       assert.deepStrictEqual(yield* daysOf({ fromMs: nowMs - 370 * 86_400_000 }), [366, 364, 1])
     })
   )
+
+  it.scopedLive("homes that only the database has, left by a server before, are listed and erased", () =>
+    Effect.gen(function* () {
+      yield* emptied(database)
+      const store = Context.get(yield* Layer.build(layerCollector(database, Duration.zero)), Store)
+      const [former, staying] = [installationOf(7), installationOf(8)]
+      const lineOf = (id: string) =>
+        `heatpump_metrics,installation_id=${id},model=AERO_SLM,version=0.9 temp_outside=5.5 ${Date.now() - 3_600_000}`
+      const longAgoMs = Date.now() - 380 * 86_400_000
+      const counted = `heatpump_activity,installation_id=${staying},collector=former records=1,samples=1 ${longAgoMs}`
+      yield* Effect.promise(async () => {
+        const body = [...[former, staying].map(lineOf), lineOf("no-uuid"), counted].join("\n")
+        await fetch(`${database.url}/write?precision=ms`, { method: "POST", body })
+        await database.flush()
+      })
+      const uncounted = { lastReceivedMs: undefined, records: undefined, samples: undefined }
+      const listed = Effect.repeat(Effect.zipLeft(store.installations, Effect.sleep("50 millis")), {
+        until: (all) => all.length === 2
+      })
+      assert.deepStrictEqual(yield* listed, [
+        { id: former, ...uncounted },
+        { id: staying, ...uncounted }
+      ])
+      assert.strictEqual(yield* store.oldestMs, longAgoMs, "beyond the retention")
+      assert.strictEqual((yield* Stream.runCollect(store.read(former))).length, 1)
+      yield* store.erase(former)
+      assert.deepStrictEqual(yield* store.installations, [{ id: staying, ...uncounted }])
+      assert.strictEqual((yield* Stream.runCollect(store.read(former))).length, 0)
+    })
+  )
 })
