@@ -45,7 +45,9 @@ export const makeNodeServer = (options: NodeServerOptions): Server => {
   const server = createServer({
     headersTimeout: Duration.toMillis(Duration.min(options.headersTimeout, options.requestTimeout)),
     requestTimeout: Duration.toMillis(options.requestTimeout),
-    keepAliveTimeout: 65_000,
+    // Longer than proxies keep a connection idle (nginx 60 s, Traefik 90 s, Caddy 120 s), or a submission could meet our
+    // closing it: proxies do not repeat a POST. When connections are short, idle ones give way first.
+    keepAliveTimeout: 180_000,
     connectionsCheckingInterval: 1_000,
     maxHeaderSize: 16_384,
     // Node's own refusal has no body, and nothing here depends on the name by which we were called.

@@ -79,7 +79,10 @@ const make = Effect.fn("Averages.make")(function* (minGroup: number) {
     lookup,
     timeToLive: (exit) => (Exit.isSuccess(exit) ? cachedFor : Duration.zero)
   })
-  return { of: (model: string, metric: string) => cache.get(`${canonicalModel(model)}\n${metric}`) }
+  return {
+    // Others may wait for the same answer when the client that asked first hangs up.
+    of: (model: string, metric: string) => Effect.uninterruptible(cache.get(`${canonicalModel(model)}\n${metric}`))
+  }
 })
 
 export class Averages extends Context.Tag("telemetry/pipeline/Averages")<

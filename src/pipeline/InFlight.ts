@@ -28,6 +28,7 @@ const tooSlow = new BodyTooSlow({ detail: "The body came too slowly while others
 const firstBytes = 64 * 1024
 const stepBytes = 256 * 1024
 const lookEveryMs = 250
+const longestLookMs = 2 * lookEveryMs
 /** Nobody is called slow before. */
 const protectedMs = 1_000
 /** A body that has stopped for so long is slow, however fast it began. */
@@ -112,9 +113,11 @@ export const makeInFlight = (maxBytes: number) => {
     while (true) {
       yield* Effect.sleep(lookEveryMs)
       const nowMs = yield* Clock.currentTimeMillis
+      // Neither our own stalls nor a clock that is set are a client's fault.
+      const elapsedMs = Math.max(0, Math.min(nowMs - lastMs, longestLookMs))
       // While it is paused it is not the client who is slow.
-      if (place.waiting === undefined) place.tookMs += nowMs - lastMs
-      else place.waitedMs += nowMs - lastMs
+      if (place.waiting === undefined) place.tookMs += elapsedMs
+      else place.waitedMs += elapsedMs
       lastMs = nowMs
       if (place.waitedMs >= longestWaitMs) return yield* overloaded
       if (isSlow(place) && waiting > 0) return yield* tooSlow
