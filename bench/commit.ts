@@ -10,7 +10,7 @@ import { makeBlock, type Result, show, spread } from "./support.js"
 const rounds = 500
 const warmUp = 50
 /** A real batch of 500 records, compressed. */
-const blockBytes = 70_000
+const blockBytes = 100_000
 
 export const run = async (): Promise<Result> => {
   const directory = mkdtempSync(join(tmpdir(), "telemetry-bench-"))
