@@ -31,7 +31,9 @@ RUN chmod 0755 dist/programs/main.js && ln -s /app/dist/programs/main.js /usr/lo
 USER node
 VOLUME /data
 EXPOSE 8000
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 CMD ["telemetry", "healthcheck"]
+# What `telemetry healthcheck` asks, without its second of CPU every half minute.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
 # Fit to be PID 1: it handles SIGTERM and SIGINT itself and starts no other process.
 ENTRYPOINT ["telemetry"]
 CMD ["serve"]
