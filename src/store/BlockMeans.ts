@@ -80,13 +80,12 @@ export const blockMeans = (table: BlockTable) => {
       while (afterMs !== undefined) {
         const page: ReadonlyArray<typeof LinesRow.Type> = yield* findBlocks(id, afterMs, fromMs, untilMs, model)
         for (const { gzippedLines } of page) {
+          // Another thread unpacks: submissions get their turn.
           const lines = yield* Effect.tryPromise({
             try: () => gunzipAsync(gzippedLines),
             catch: (cause) => new StoreError({ operation, cause })
           })
           addLines(lines, sums, names)
-          // Submissions get their turn.
-          yield* Effect.yieldNow()
         }
         afterMs = page.at(-1)?.activityAtMs
       }

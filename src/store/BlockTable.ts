@@ -5,7 +5,7 @@
  * Invariants:
  * - `append` is one transaction: all blocks or none, synced before it returns.
  * - A block is known by its installation and the digest of its lines; a known one is not stored again.
- * - Nothing is removed but by `remove`, a few blocks per transaction, so that appends get their turn.
+ * - Nothing is removed but by `remove`, a few blocks per transaction, so that all else gets its turn in between.
  * - No block of an erased installation is stored: looked at in the same turn of the event loop as the transaction.
  */
 import { statfsSync, statSync } from "node:fs"
@@ -13,12 +13,13 @@ import { dirname } from "node:path"
 import { Clock, Deferred, Duration, Effect, Option, Schedule, Schema, type Scope, type Stream } from "effect"
 import type { Block } from "../domain/Block.js"
 import { InstallationId } from "../domain/InstallationId.js"
+import { eventLoopTurn } from "../eventLoopTurn.js"
 import { Fatal } from "../Fatal.js"
 import { readBlocks, type Select } from "./BlockRecords.js"
 import { openErasures } from "./Erasures.js"
 import { damagedFiles, deleteDamagedFiles, markSuspect, openIntact } from "./Intact.js"
 import { prepareInsert } from "./insertBlock.js"
-import { busyTimeoutMs, isDamage, isDiskFull, numberIn, type Sqlite, transaction } from "./Sqlite.js"
+import { busyTimeoutMs, isDamage, isDiskFull, numberIn, pageBytes, type Sqlite, transaction } from "./Sqlite.js"
 import {
   type Appended,
   type InstallationSummary,
@@ -35,16 +36,17 @@ export interface BlockTableOptions {
   readonly minFreeDiskBytes: number
 }
 
-/** Of one transaction that overwrites blocks: it takes that much of the log, and milliseconds. */
-const pageMaxBlocks = 100
+/** Of one transaction that overwrites blocks or gives pages back: it takes that much of the log, and milliseconds. */
+export const pageMaxBlocks = 100
 const pageMaxBytes = 1_000_000
 /** Of the log, where the reserve of the disk allows so much: it is written back at once when it is longer. */
 const logMaxBytes = 16_000_000
 /** Five seconds in all. */
 const emptyLogAgain = Schedule.intersect(Schedule.spaced("200 millis"), Schedule.recurs(25))
 const checkpointAfter = Duration.seconds(1)
-/** Pages given back to the file system per second, 8 MB, while more than half of them are free. */
-const reclaimPages = 500
+const reclaimPages = Math.floor(pageMaxBytes / pageBytes)
+/** Given back to the file system per second, 8 MB, while more than half of the pages are free. */
+const reclaimPagesPerSecond = 500
 
 const IdRow = Schema.Struct({ id: Schema.String })
 const ModelRow = Schema.Struct({ model: Schema.String })
@@ -206,21 +208,25 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
       const { length } = yield* change("remove blocks", (db) => db.prepare(query).all([parameter]))
       removed += length
       if (length === 0) return removed
-      yield* Effect.yieldNow()
+      yield* eventLoopTurn
     }
   })
 
-  const reclaim = (pages: number) => attempt("reclaim space", () => db.pragma(`incremental_vacuum(${pages})`))
-  const isMostlyFree = attempt(
-    "count its free pages",
-    () => 2 * numberIn(db, "PRAGMA freelist_count") > numberIn(db, "PRAGMA page_count")
-  )
+  const freePages = () => numberIn(db, "PRAGMA freelist_count")
+  const isMostlyFree = attempt("count its free pages", () => 2 * freePages() > numberIn(db, "PRAGMA page_count"))
+  const reclaim = Effect.fn("BlockTable.reclaim")(function* (mostPages: number) {
+    const pages = Math.min(mostPages, yield* attempt("count its free pages", freePages))
+    for (let done = 0; done < pages; done += reclaimPages) {
+      yield* change("reclaim space", (db) => db.pragma(`incremental_vacuum(${Math.min(reclaimPages, pages - done)})`))
+      yield* eventLoopTurn
+    }
+  })
 
   /** Once a second while there is something to write back; an idle store sleeps. */
   const checkpointWhenGrown = grown.await.pipe(
     Effect.zipRight(Effect.sleep(checkpointAfter)),
     Effect.zipRight(grown.close),
-    Effect.zipRight(Effect.zipRight(reclaim(reclaimPages), grown.open).pipe(Effect.whenEffect(isMostlyFree))),
+    Effect.zipRight(Effect.zipRight(reclaim(reclaimPagesPerSecond), grown.open).pipe(Effect.whenEffect(isMostlyFree))),
     Effect.zipRight(checkpoint),
     Effect.tapError(() => grown.open)
   )
@@ -239,8 +245,11 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
   const erase = Effect.fn("BlockTable.erase")(function* (installation: InstallationId) {
     yield* erasures.add(installation)
     const removed = yield* remove("installation_id = ?", installation)
-    yield* reclaim(allPages)
+    // Deleting has overwritten it (`secure_delete`): with the log empty, no byte of it is left.
     yield* emptyLog
+    yield* Effect.zipRight(reclaim(Number.POSITIVE_INFINITY), emptyLog).pipe(
+      Effect.catchAll((error) => Effect.logWarning("erased, but not all of its space could be given back yet", error))
+    )
     return removed
   })
 
@@ -289,4 +298,3 @@ export const openBlockTable = Effect.fn("BlockTable.open")(function* (options: B
 })
 
 const decodeCheckpoint = Schema.decodeUnknownSync(Schema.Tuple(Schema.Struct({ busy: Schema.Number })))
-const allPages = 2 ** 31 - 1

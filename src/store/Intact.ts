@@ -23,6 +23,7 @@ import {
 } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import { Clock, Effect, Schedule, Schema } from "effect"
+import { eventLoopTurn } from "../eventLoopTurn.js"
 import { prepareInsert } from "./insertBlock.js"
 import { salvageBlocks } from "./Salvage.js"
 import {
@@ -145,7 +146,7 @@ const salvage = Effect.fn("Intact.salvage")(function* (file: string) {
     while (true) {
       const damagedRows = yield* attempt(target, () => transaction(db, savePage))
       if (damagedRows !== undefined) return { savedBlocks, savedSamples, damagedRows }
-      yield* Effect.yieldNow()
+      yield* eventLoopTurn
     }
   }).pipe(Effect.scoped)
   yield* remove

@@ -11,8 +11,9 @@
 import { Clock, Context, Duration, Effect, Layer, Schedule, Schema } from "effect"
 import type { Block } from "../domain/Block.js"
 import type { InstallationId } from "../domain/InstallationId.js"
+import { eventLoopTurn } from "../eventLoopTurn.js"
 import { Blob } from "./BlockRecords.js"
-import { type BlockTable, type BlockTableOptions, openBlockTable, pageOf } from "./BlockTable.js"
+import { type BlockTable, type BlockTableOptions, openBlockTable, pageMaxBlocks, pageOf } from "./BlockTable.js"
 import { type StoreError, StoreFull } from "./Store.js"
 
 export interface JournalOptions extends BlockTableOptions {
@@ -180,16 +181,20 @@ const make = Effect.fn("Journal.make")(function* (options: JournalOptions) {
 
   const confirm = Effect.fn("Journal.confirm")(function* (ids: ReadonlyArray<number>) {
     const nowMs = yield* Clock.currentTimeMillis
-    const page = pageOf(`id IN (${ids.join()}) AND drained_at_ms IS NULL`)
-    while (ids.length > 0) {
-      const [freed] = yield* change("confirm blocks", (db) => {
-        const freed = db.prepare(`SELECT count(*) AS blocks, ${bytes} FROM block WHERE id IN (${page})`).all()
-        db.prepare(`UPDATE block SET gzipped_lines = x'', drained_at_ms = ? WHERE id IN (${page})`).run([nowMs])
-        return decodeFreed(freed)
-      })
-      if (freed.blocks === 0) return
-      heldBytes -= freed.bytes
-      yield* Effect.yieldNow()
+    for (let start = 0; start < ids.length; start += pageMaxBlocks) {
+      const some = ids.slice(start, start + pageMaxBlocks)
+      const page = pageOf(`id IN (${some.join()}) AND drained_at_ms IS NULL`)
+      let confirmed: number
+      do {
+        const [freed] = yield* change("confirm blocks", (db) => {
+          const freed = db.prepare(`SELECT count(*) AS blocks, ${bytes} FROM block WHERE id IN (${page})`).all()
+          db.prepare(`UPDATE block SET gzipped_lines = x'', drained_at_ms = ? WHERE id IN (${page})`).run([nowMs])
+          return decodeFreed(freed)
+        })
+        heldBytes -= freed.bytes
+        confirmed = freed.blocks
+        yield* eventLoopTurn
+      } while (confirmed > 0)
     }
   })
 

@@ -5,6 +5,7 @@
 import { gunzipSync } from "node:zlib"
 import { Effect, Schema } from "effect"
 import { canonicalModel } from "../domain/ModelName.js"
+import { eventLoopTurn } from "../eventLoopTurn.js"
 import { Blob } from "../store/BlockRecords.js"
 import { addLines } from "../store/LineColumns.js"
 import { openSqliteToRead } from "../store/Sqlite.js"
@@ -60,7 +61,7 @@ export const openEmbeddedDataset = Effect.fn("EmbeddedDataset.open")(function* (
           afterId = id
         }
         if (rows.length < pageBlocks) return joiner.finish(installationId)
-        yield* Effect.yieldNow()
+        yield* eventLoopTurn
       }
     })
   }

@@ -14,6 +14,7 @@
 import { Effect } from "effect"
 import type { Model } from "../artifact/RiverPipeline.js"
 import { type Mode, modes } from "../domain/Mode.js"
+import { eventLoopTurn } from "../eventLoopTurn.js"
 import { anchors, meanAbsoluteZName } from "./Anchors.js"
 import type { Dataset } from "./Dataset.js"
 import { type Evaluation, evaluate } from "./Evaluation.js"
@@ -129,7 +130,7 @@ export const judge = Effect.fn("Judgement.judge")(function* (
           trialOptions
         )
         for (const [e, result] of results.entries()) entrants[e]!.trials.push(result)
-        yield* Effect.yieldNow()
+        yield* eventLoopTurn
       }
       yield* onProgress({ step: "judging", subject, done: i + 1, total: ids.length })
     }

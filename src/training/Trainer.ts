@@ -7,6 +7,7 @@ import { Effect } from "effect"
 import { type Model, neverAlarming, type RiverPipeline } from "../artifact/RiverPipeline.js"
 import { type Mode, modes } from "../domain/Mode.js"
 import { canonicalModel } from "../domain/ModelName.js"
+import { eventLoopTurn } from "../eventLoopTurn.js"
 import type { Dataset } from "./Dataset.js"
 import { featuresOf } from "./FeatureNames.js"
 import { type Danfo, featuresOfSample, loadDanfo } from "./Features.js"
@@ -90,7 +91,7 @@ export const trainWhitened = Effect.fn("Trainer.trainWhitened")(function* (
     yield* onProgress({ step: "deriving features", ...position })
     const rows = modeSample(danfo, sample, mode, features)
     yield* onProgress({ step: "fitting baseline", ...position })
-    yield* Effect.yieldNow()
+    yield* eventLoopTurn
     const isTrained = rows.rows >= fewestRows
     const pipeline = isTrained ? fitWhitenedTrees(rows, { ...defaultWhitenedTreesOptions, seed }) : untrained(rows)
     const trained: TrainedMode = {

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Either, Option } from "effect"
+import { countTurns } from "../support/clock.js"
 import { blockOf, freshJournals, opened, sizeOf, startMs, sum } from "../support/journal.js"
 
 const options = freshJournals()
@@ -73,7 +74,8 @@ describe("the journal", () => {
         yield* journal.append(blocks)
         const ids = (yield* journal.next(0, 1000)).map(({ id }) => id)
         assert.lengthOf(ids, blocks.length)
-        yield* journal.confirm(ids.slice(0, -1))
+        const confirmed = yield* countTurns(journal.confirm(ids.slice(0, -1)))
+        assert.isAtLeast(confirmed.turns, 4)
         assert.strictEqual(journal.heldBytes(), 600_000)
         assert.deepStrictEqual(
           (yield* journal.next(0, 1000)).map(({ id }) => id),
@@ -84,6 +86,19 @@ describe("the journal", () => {
       })
     )
   })
+
+  it("looks at a hundred of the ids to confirm at a time, however many there are", () =>
+    opened(options()).run((journal) =>
+      Effect.gen(function* () {
+        yield* journal.append([blockOf(1, 1), blockOf(1, 2)])
+        const [first, last] = (yield* journal.next(0, 2)).map(({ id }) => id)
+        // Of blocks that have been erased meanwhile.
+        const gone = Array.from({ length: 10_000 }, (_, i) => last! + 1 + i)
+        const { turns } = yield* countTurns(journal.confirm([first!, ...gone, last!]))
+        assert.isAtLeast(turns, 100)
+        assert.strictEqual(journal.heldBytes(), 0)
+      })
+    ))
 
   it("knows a confirmed block for thirty days, and forgets it within an hour after", async () => {
     const given = options()

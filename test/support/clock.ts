@@ -71,3 +71,20 @@ export const makeFastClock = (factor: number, onSleep: (ms: number) => void = ()
       })
   }
 }
+
+/** What `effect` gives, and how often the event loop came round meanwhile: so often did all else get its turn. */
+export const countTurns = <A, E, R>(effect: Effect.Effect<A, E, R>, onTurn: () => void = () => {}) =>
+  Effect.suspend(() => {
+    let turns = 0
+    const next = () =>
+      setImmediate(() => {
+        turns++
+        onTurn()
+        immediate = next()
+      })
+    let immediate = next()
+    return effect.pipe(
+      Effect.map((result) => ({ result, turns })),
+      Effect.ensuring(Effect.sync(() => clearImmediate(immediate)))
+    )
+  })
