@@ -114,7 +114,12 @@ const make = Effect.fn("Journal.make")(function* (options: JournalOptions) {
   const table = yield* openBlockTable(options)
   const { change, select } = table
   const [named] = yield* select("find its name", IdRow, "SELECT id FROM collector")()
-  const sumHeld = select("sum up what it holds", BytesRow, `SELECT ${bytes} FROM block WHERE drained_at_ms IS NULL`)
+  const sumHeld = select(
+    "sum up what it holds",
+    BytesRow,
+    `SELECT sum(bytes) AS bytes FROM (SELECT ${bytes} FROM block WHERE ${isWaiting}
+     UNION ALL SELECT ${bytes} FROM block WHERE quarantined_because IS NOT NULL AND drained_at_ms IS NULL)`
+  )
   const sumWaiting = select(
     "sum up what waits",
     WaitingSums,

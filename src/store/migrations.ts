@@ -108,5 +108,11 @@ export const migrations: ReadonlyArray<string> = [
   // The age of the oldest sample, which tells whether retention is kept, without reading every row.
   `
   CREATE INDEX block_oldest ON block (first_timestamp_ms) WHERE drained_at_ms IS NULL;
+  `,
+  // All that is summed up of a backlog, which may be millions of blocks, without reading their rows.
+  `
+  DROP INDEX block_waiting;
+  CREATE INDEX block_waiting ON block (id, records, samples, length(gzipped_lines))
+    WHERE drained_at_ms IS NULL AND quarantined_because IS NULL;
   `
 ]

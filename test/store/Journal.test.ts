@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Either, Option } from "effect"
 import { countTurns } from "../support/clock.js"
@@ -99,6 +100,29 @@ describe("the journal", () => {
         assert.strictEqual(journal.heldBytes(), 0)
       })
     ))
+
+  it("sums up what waits without reading its rows", async () => {
+    const { run } = opened(options({ maxBytes: 2 ** 26 }))
+    // A page of the file each, more of them than SQLite keeps in memory.
+    const count = 1_500
+    const bytes = 14_000
+    await run((journal) =>
+      Effect.forEach(Array.from({ length: 15 }), (_, batch) =>
+        journal.append(
+          Array.from({ length: 100 }, (_, i) => ({ ...blockOf(1, batch * 100 + i), gzippedLines: Buffer.alloc(bytes) }))
+        )
+      )
+    )
+    const bytesRead = () => Number(/^rchar: (\d+)$/m.exec(readFileSync("/proc/thread-self/io", "utf8"))![1])
+    await run((journal) =>
+      Effect.gen(function* () {
+        const before = bytesRead()
+        const waiting = yield* journal.waiting(0)
+        assert.isBelow(bytesRead() - before, 500_000)
+        assert.deepInclude(waiting, { blocks: count, bytes: count * bytes })
+      })
+    )
+  })
 
   it("knows a confirmed block for thirty days, and forgets it within an hour after", async () => {
     const given = options()
