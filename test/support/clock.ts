@@ -71,3 +71,23 @@ export const makeFastClock = (factor: number, onSleep: (ms: number) => void = ()
       })
   }
 }
+
+/** The same clock, whose time of day can be set without any time having passed. */
+export const makeAdjustableClock = (clock: Clock.Clock) => {
+  let offsetMs = 0
+  const unixMs = () => clock.unsafeCurrentTimeMillis() + offsetMs
+  const adjustable: Clock.Clock = {
+    [Clock.ClockTypeId]: Clock.ClockTypeId,
+    unsafeCurrentTimeMillis: unixMs,
+    currentTimeMillis: Effect.sync(unixMs),
+    unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
+    currentTimeNanos: clock.currentTimeNanos,
+    sleep: clock.sleep
+  }
+  return {
+    clock: adjustable,
+    setBy: (ms: number) => {
+      offsetMs += ms
+    }
+  }
+}
