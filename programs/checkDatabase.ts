@@ -1,7 +1,7 @@
 import { HttpClient, HttpClientRequest } from "@effect/platform"
 import { Clock, type Config, Context, Duration, Effect, Either, Layer } from "effect"
 import type * as Settings from "../src/Settings.js"
-import { databaseFacts } from "../src/store/DatabaseFlags.js"
+import { databaseFacts, processOf } from "../src/store/DatabaseFlags.js"
 import { authorize, VictoriaMetrics } from "../src/store/VictoriaMetrics.js"
 import { victoriaMetricsUrls } from "../src/store/VictoriaMetricsUrls.js"
 import { sentenceOf } from "./ExitCode.js"
@@ -41,7 +41,8 @@ export const checkDatabase = Effect.fn("checkDatabase")(function* (
   const urls = victoriaMetricsUrls({
     write: victoriaMetrics.writeUrl,
     query: victoriaMetrics.queryUrl || undefined,
-    export: victoriaMetrics.exportUrl || undefined
+    export: victoriaMetrics.exportUrl || undefined,
+    metrics: victoriaMetrics.metricsUrl || undefined
   })
   if (Either.isLeft(urls)) {
     const { reason, setting } = urls.left
@@ -60,7 +61,7 @@ export const checkDatabase = Effect.fn("checkDatabase")(function* (
     Effect.either
   )
   if (Either.isLeft(answer)) {
-    const remedy = "start it, and check VM_WRITE_URL; until then submissions wait in the journal"
+    const remedy = "start it, and check VM_WRITE_URL and VM_METRICS_URL; until then submissions wait in the journal"
     return { findings: [problem(check, "it does not answer", remedy)], clockMs: undefined }
   }
   const { response, text } = answer.right
@@ -72,9 +73,13 @@ export const checkDatabase = Effect.fn("checkDatabase")(function* (
     const remedy = "check VM_QUERY_URL, VM_USERNAME and VM_PASSWORD, or VM_BEARER_TOKEN"
     findings.push(problem(check, asked.left.message, remedy))
   }
-  if (response.status !== 200) {
-    const remedy = "let the collector read /metrics beside VM_WRITE_URL; it tells of restarts"
-    return { findings: [...findings, warning(check, `its /metrics answers ${response.status}`, remedy)], clockMs }
+  if (response.status !== 200 || processOf(text) === undefined) {
+    const finding =
+      response.status === 200
+        ? "/metrics are another program's, as a proxy's; without its own, the collector reads back what it has written"
+        : `its /metrics answers ${response.status}`
+    const remedy = "set VM_METRICS_URL to the metrics of the program that takes the writes; they tell of its restarts"
+    return { findings: [...findings, warning(check, finding, remedy)], clockMs }
   }
   const { removesDuplicates, retentionDays, version } = databaseFacts(text)
   if (version !== undefined && isOld(version)) {

@@ -40,7 +40,8 @@ export const layerDatabase = Effect.fn("store.layerDatabase")(function* (
     victoriaMetricsUrls({
       write: settings.writeUrl,
       query: settings.queryUrl || undefined,
-      export: settings.exportUrl || undefined
+      export: settings.exportUrl || undefined,
+      metrics: settings.metricsUrl || undefined
     }),
     ({ reason, setting }) => new SettingInvalid({ setting, reason })
   )

@@ -183,6 +183,12 @@ export const victoriaMetrics = Config.all({
     "Where to query; needed for a cluster's vmselect, else as VM_WRITE_URL"
   ),
   exportUrl: setting("VM_EXPORT_URL", Config.string, "", "Where to export from; as VM_QUERY_URL when empty"),
+  metricsUrl: setting(
+    "VM_METRICS_URL",
+    Config.string,
+    "",
+    "Metrics of the program that takes the writes, which tell of its restarts; needed behind a proxy, else beside VM_WRITE_URL"
+  ),
   username: setting("VM_USERNAME", Config.string, "", "For basic authentication, with VM_PASSWORD"),
   timeout: mappedSetting(
     "VM_TIMEOUT_SECONDS",

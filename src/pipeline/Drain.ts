@@ -10,9 +10,7 @@
  * - Where submissions and database share a machine, submissions go first, as long as the journal has room and nothing
  *   waits for minutes: of the homes that come at once after an outage none tries again, and the database can wait.
  *
- * VictoriaMetrics answers before what it took is on its disk; a crash costs it its last seconds
- * (https://docs.victoriametrics.com/#storage). So an accepted block stays in the journal for `settle`, and when the
- * database turns out to have started after it took a block, that block is sent again.
+ * What becomes of a block that the database has taken is `Settling`'s.
  */
 import { Cause, Clock, Duration, Effect, Exit, Layer, Option, Random, Schedule } from "effect"
 import { runForever } from "../Fatal.js"
@@ -22,10 +20,10 @@ import { Backlog, type BacklogReport } from "../store/Backlog.js"
 import { DatabaseUnavailable, type WriteRefused } from "../store/DatabaseAnswer.js"
 import { Journal, type WaitingBlock } from "../store/Journal.js"
 import type { StoreError } from "../store/Store.js"
-import { type Acceptance, type Instance, VictoriaMetrics } from "../store/VictoriaMetrics.js"
+import { VictoriaMetrics } from "../store/VictoriaMetrics.js"
 import { bodyOf, emptyBody, inRequests } from "./DrainRequest.js"
 import { InFlight } from "./InFlight.js"
-import { mayHaveLost, type Settling } from "./Settling.js"
+import { type Moment, makeSettling, moment } from "./Settling.js"
 
 interface DrainOptions {
   /** How long an accepted block stays in the journal: several times what the database holds in memory. */
@@ -52,7 +50,7 @@ const journalFailedAgain = Schedule.spaced("5 seconds")
 const noteEvery = Duration.seconds(5)
 const complainAgainAfter = Duration.minutes(15)
 
-const resultOf = (exit: Exit.Exit<Acceptance, WriteRefused | DatabaseUnavailable>): string => {
+const resultOf = (exit: Exit.Exit<void, WriteRefused | DatabaseUnavailable>): string => {
   if (Exit.isSuccess(exit)) return "accepted"
   const failure = Cause.failureOption(exit.cause)
   if (Option.isNone(failure)) return "interrupted"
@@ -74,12 +72,7 @@ const make = Effect.fn("Drain.make")(function* (options: DrainOptions) {
   /** Everything up to this block has been sent since `revision`. */
   let sentId = 0
   let revision = journal.revision()
-  /** In the order in which they were accepted. */
-  let settling: Array<Settling> = []
-  const somethingSettles = yield* Effect.makeLatch(false)
-  let known: Instance | undefined
-  /** Writes and questions that the database did not answer well: it may have been restarted. */
-  let breaks = 0
+  const settling = yield* makeSettling(options.settle)
   let drainedSamples = 0
   let lastError: BacklogReport["lastError"]
   let complainedAtMs = Number.NEGATIVE_INFINITY
@@ -87,7 +80,7 @@ const make = Effect.fn("Drain.make")(function* (options: DrainOptions) {
   const failed = (error: DatabaseUnavailable) =>
     Effect.gen(function* () {
       const atMs = yield* Clock.currentTimeMillis
-      breaks++
+      settling.broke()
       const sinceMs = lastError === undefined || lastError.isOver ? atMs : lastError.sinceMs
       lastError = { atMs, sinceMs, sentence: error.message, isOver: false }
       if (atMs - complainedAtMs < Duration.toMillis(complainAgainAfter)) return
@@ -95,14 +88,12 @@ const make = Effect.fn("Drain.make")(function* (options: DrainOptions) {
       yield* Effect.logWarning(`${error.message}; submissions are accepted and wait in the journal`)
     })
 
-  const accepted = (blocks: ReadonlyArray<WaitingBlock>, acceptance: Acceptance) =>
+  const accepted = (blocks: ReadonlyArray<WaitingBlock>, sentAt: Moment) =>
     Effect.gen(function* () {
-      const acceptedAtMs = yield* Clock.currentTimeMillis
-      settling.push({ ids: blocks.map(({ id }) => id), acceptance, acceptedAtMs, known, breaks })
+      yield* settling.taken(blocks, sentAt)
       const samples = blocks.reduce((sum, { samples }) => sum + samples, 0)
       drainedSamples += samples
       metrics.add(metricTable.drainedSamples, samples)
-      yield* somethingSettles.open
       if (lastError === undefined || lastError.isOver) return
       lastError = { ...lastError, isOver: true }
       complainedAtMs = Number.NEGATIVE_INFINITY
@@ -128,9 +119,13 @@ const make = Effect.fn("Drain.make")(function* (options: DrainOptions) {
     })
 
   const deliver = (blocks: ReadonlyArray<WaitingBlock>): Effect.Effect<void, DatabaseUnavailable | StoreError> =>
-    database.write(bodyOf(blocks, journal.collector)).pipe(
-      Effect.onExit((exit) => Effect.sync(() => metrics.add(metricTable.drainAttempts, 1, { result: resultOf(exit) }))),
-      Effect.flatMap((acceptance) => accepted(blocks, acceptance)),
+    Effect.gen(function* () {
+      const sentAt = yield* moment
+      yield* Effect.onExit(database.write(bodyOf(blocks, journal.collector)), (exit) =>
+        Effect.sync(() => metrics.add(metricTable.drainAttempts, 1, { result: resultOf(exit) }))
+      )
+      yield* accepted(blocks, sentAt)
+    }).pipe(
       Effect.catchTag("WriteRefused", (refusal) => {
         if (blocks.length === 1) return quarantine(blocks[0]!, refusal.message)
         const middle = blocks.length >> 1
@@ -188,30 +183,6 @@ const make = Effect.fn("Drain.make")(function* (options: DrainOptions) {
     yield* sendWave(blocks)
   })
 
-  const learnInstance = Effect.gen(function* () {
-    const instance = yield* database.instance
-    if (known === undefined) yield* warnOf(instance)
-    known = { ...instance, clusterErrors: Math.max(instance.clusterErrors, known?.clusterErrors ?? 0) }
-    return instance
-  })
-
-  const confirmSettled = Effect.gen(function* () {
-    const instance = yield* learnInstance
-    if (settling.some((entry) => mayHaveLost(instance, breaks, entry))) {
-      const blocks = settling.reduce((sum, { ids }) => sum + ids.length, 0)
-      settling = []
-      yield* journal.again
-      return yield* Effect.logWarning("the database was restarted; sending again what it may have lost", { blocks })
-    }
-    const nowMs = yield* Clock.currentTimeMillis
-    const isSettling = ({ acceptedAtMs }: Settling) => nowMs - acceptedAtMs < Duration.toMillis(options.settle)
-    const first = settling.findIndex(isSettling)
-    const settled = settling.slice(0, first < 0 ? settling.length : first)
-    yield* journal.confirm(settled.flatMap(({ ids }) => ids))
-    settling = settling.slice(settled.length)
-    if (settling.length === 0) yield* somethingSettles.close
-  })
-
   const report = Effect.gen(function* () {
     const waiting = yield* journal.waiting(sentId)
     const oldest = yield* journal.oldest(sentId)
@@ -221,7 +192,7 @@ const make = Effect.fn("Drain.make")(function* (options: DrainOptions) {
       waitingBlocks: waiting.blocks,
       waitingSamples: waiting.samples,
       oldestWaitingMs: oldest?.receivedAtMs,
-      settlingBlocks: settling.reduce((sum, { ids }) => sum + ids.length, 0),
+      settlingBlocks: settling.count(),
       quarantined: yield* journal.quarantined,
       bytes,
       maxBytes: journal.maxBytes,
@@ -239,9 +210,9 @@ const make = Effect.fn("Drain.make")(function* (options: DrainOptions) {
     )
   yield* runForever(Effect.forever(patiently(drainNext)))
   yield* runForever(
-    somethingSettles.await.pipe(
+    settling.somethingSettles.pipe(
       Effect.zipRight(Effect.sleep(settleCheckEvery)),
-      Effect.zipRight(Effect.catchTag(confirmSettled, "DatabaseUnavailable", failed)),
+      Effect.zipRight(Effect.catchTag(settling.confirm, "DatabaseUnavailable", failed)),
       patiently,
       Effect.forever
     )
@@ -262,20 +233,6 @@ const backOff = (failures: number, errors: ReadonlyArray<DatabaseUnavailable>) =
     const doubling = Duration.times(firstBackOff, 2 ** Math.min(failures - 1, 10))
     const jitter = yield* Random.nextRange(0.5, 1)
     yield* Effect.sleep(Duration.times(Duration.min(doubling, longestBackOff), jitter))
-  })
-
-const warnOf = (instance: Instance) =>
-  Effect.gen(function* () {
-    if (instance.startedAtSeconds === undefined) {
-      yield* Effect.logWarning(
-        "the database's /metrics cannot be read beside VM_WRITE_URL; only broken connections will tell of its restarts"
-      )
-    }
-    if (instance.removesDuplicates === false) {
-      yield* Effect.logWarning(
-        "the database keeps samples that are sent twice; start VictoriaMetrics with -dedup.minScrapeInterval=1ms"
-      )
-    }
   })
 
 /** Drains for the life of the layer. What fails is tried again; a mistake of ours ends the program (`Fatal`). */

@@ -29,3 +29,32 @@ export const databaseFacts = (metrics: string): DatabaseFacts => {
     removesDuplicates: interval === undefined ? undefined : !/^0?[a-z]*$/.test(interval)
   }
 }
+
+/** The process that takes the writes. */
+export interface DatabaseProcess {
+  /** Unix seconds by its own clock, which may be wrong: tells one process from another, and nothing else. */
+  readonly startedAtSeconds: number
+  /** Whole seconds, by a clock that nobody sets. */
+  readonly uptimeSeconds: number
+  /** Failures between the parts of a cluster since its start; grows when one of its storage nodes goes away. */
+  readonly clusterErrors: number
+}
+
+/**
+ * Undefined when the page is not that of a program that writes what it takes into storage of its own, a single node or a
+ * cluster's vminsert: vmauth and vmagent have a page with a start of their own. Releases that were built without their
+ * name (Debian's) say no other way which they are than by what they count.
+ *
+ * @param metrics the text of `/metrics`
+ */
+export const processOf = (metrics: string): DatabaseProcess | undefined => {
+  const started = /^vm_app_start_timestamp (\d+)/m.exec(metrics)
+  const uptime = /^vm_app_uptime_seconds (\d+)/m.exec(metrics)
+  if (started === null || uptime === null || !/^vm_rows_inserted_total\{type="influx"/m.test(metrics)) return undefined
+  const errors = metrics.matchAll(/^vm_rpc_(?:connection|dial|handshake)_errors_total\{[^}]*\} (\d+)/gm)
+  return {
+    startedAtSeconds: Number(started[1]),
+    uptimeSeconds: Number(uptime[1]),
+    clusterErrors: [...errors].reduce((sum, [, count]) => sum + Number(count), 0)
+  }
+}

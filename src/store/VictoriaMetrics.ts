@@ -9,20 +9,13 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Undici from "@effect/platform-node/Undici"
 import { Clock, Context, type Duration, Effect, Layer, Option, Redacted, Schema, Stream } from "effect"
 import { DatabaseUnavailable, retryAfterSeconds, verdictOf, WriteRefused } from "./DatabaseAnswer.js"
-import { databaseFacts } from "./DatabaseFlags.js"
+import { type DatabaseProcess, databaseFacts, processOf } from "./DatabaseFlags.js"
 import type { VictoriaMetricsUrls } from "./VictoriaMetricsUrls.js"
-
-/** When the database took a write, by its own clock if it says so: Unix seconds. */
-export interface Acceptance {
-  readonly atSeconds: number
-}
 
 /** What tells whether a database may have lost what it had accepted: it keeps the last seconds in memory. */
 export interface Instance {
-  /** Unix seconds, by the database's clock; undefined where the URL does not lead to its metrics. */
-  readonly startedAtSeconds: number | undefined
-  /** Failures between the parts of a cluster; grows when one of its storage nodes goes away. */
-  readonly clusterErrors: number
+  /** Undefined where the URL does not lead to its own metrics. */
+  readonly process: DatabaseProcess | undefined
   /** Whether it removes samples that were sent twice; undefined when it does not say. */
   readonly removesDuplicates: boolean | undefined
 }
@@ -125,14 +118,10 @@ const make = Effect.fn("VictoriaMetrics.make")(function* (options: VictoriaMetri
     const request = HttpClientRequest.post(urls.write, { headers: { "content-encoding": "gzip" } }).pipe(
       HttpClientRequest.bodyUint8Array(gzippedLines, "text/plain")
     )
-    const sentAtMs = yield* Clock.currentTimeMillis
     const { response } = yield* ask(writeOperation, request, options.writeTimeout)
     switch (verdictOf(response.status)) {
-      case "accepted": {
-        const date = Date.parse(response.headers.date ?? "")
-        const acceptance: Acceptance = { atSeconds: Math.floor((Number.isNaN(date) ? sentAtMs : date) / 1000) }
-        return acceptance
-      }
+      case "accepted":
+        return
       case "refused":
         return yield* new WriteRefused({ status: response.status })
       case "unavailable":
@@ -237,11 +226,8 @@ const make = Effect.fn("VictoriaMetrics.make")(function* (options: VictoriaMetri
 
   const instance = Effect.gen(function* () {
     const { response, text } = yield* ask("show its metrics", HttpClientRequest.get(urls.metrics), queryTimeout)
-    const started = /^(?:vm_app_start_timestamp|process_start_time_seconds) (\d+)/m.exec(text)
-    const errors = text.matchAll(/^vm_rpc_(?:connection|dial|handshake)_errors_total\{[^}]*\} (\d+)/gm)
     const instance: Instance = {
-      startedAtSeconds: response.status === 200 && started !== null ? Number(started[1]) : undefined,
-      clusterErrors: [...errors].reduce((sum, [, count]) => sum + Number(count), 0),
+      process: response.status === 200 ? processOf(text) : undefined,
       removesDuplicates: databaseFacts(text).removesDuplicates
     }
     return instance

@@ -28,6 +28,7 @@ export interface GivenUrls {
   readonly write: string
   readonly query: string | undefined
   readonly export: string | undefined
+  readonly metrics: string | undefined
 }
 
 /** The endpoints that may be given in full. The longer of two with the same end stands first. */
@@ -42,7 +43,8 @@ const endpoints = [
   "/api/v2/write",
   "/write",
   "/influx",
-  "/prometheus"
+  "/prometheus",
+  "/metrics"
 ]
 
 const cluster = /^(.*)\/(insert|select|delete)\/(\d+(?::\d+)?|multitenant)$/
@@ -80,6 +82,7 @@ export const victoriaMetricsUrls = (given: GivenUrls): Either.Either<VictoriaMet
     }
     const query = given.query === undefined ? write : yield* parse("VM_QUERY_URL", given.query)
     const exporting = given.export === undefined ? query : yield* parse("VM_EXPORT_URL", given.export)
+    const metrics = given.metrics === undefined ? write : yield* parse("VM_METRICS_URL", given.metrics)
     const root = (base: Base) => base.origin + base.prefix
     const api = (base: Base, role: "select" | "delete") =>
       base.tenant === undefined ? root(base) : `${root(base)}/${role}/${base.tenant}/prometheus`
@@ -90,7 +93,7 @@ export const victoriaMetricsUrls = (given: GivenUrls): Either.Either<VictoriaMet
       series: `${api(query, "select")}/api/v1/series`,
       installations: `${api(query, "select")}/api/v1/label/installation_id/values`,
       deleteSeries: `${api(query, "delete")}/api/v1/admin/tsdb/delete_series`,
-      metrics: `${root(write)}/metrics`,
+      metrics: `${root(metrics)}/metrics`,
       flush: write.tenant === undefined ? `${root(write)}/internal/force_flush` : undefined,
       credentials: write.credentials === "" ? undefined : Redacted.make(write.credentials)
     }

@@ -2,9 +2,7 @@ import { gunzipSync, gzipSync } from "node:zlib"
 import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
 import { bodyOf, emptyBody, inRequests } from "../../src/pipeline/DrainRequest.js"
-import { mayHaveLost, type Settling } from "../../src/pipeline/Settling.js"
 import type { WaitingBlock } from "../../src/store/Journal.js"
-import type { Instance } from "../../src/store/VictoriaMetrics.js"
 
 const block = (id: number, samples: number): WaitingBlock => ({
   id,
@@ -51,45 +49,5 @@ describe("requests of the drain", () => {
       ].join("\n")
     )
     assert.strictEqual(gunzipSync(emptyBody).length, 0)
-  })
-})
-
-describe("what the database has taken", () => {
-  const instance = (startedAtSeconds: number | undefined, clusterErrors = 0): Instance => ({
-    startedAtSeconds,
-    clusterErrors,
-    removesDuplicates: true
-  })
-  const settling = (known: Instance | undefined): Settling => ({
-    ids: [1],
-    acceptance: { atSeconds: 500 },
-    acceptedAtMs: 500_000,
-    known,
-    breaks: 3
-  })
-
-  it("may be lost when it has started since, a part of its cluster has failed, or it may have and nothing tells", () => {
-    const cases: ReadonlyArray<
-      [name: string, now: Instance, breaks: number, known: Instance | undefined, lost: boolean]
-    > = [
-      ["the same run", instance(400), 3, instance(400), false],
-      ["the same run, its connections broken since", instance(400), 4, instance(400), false],
-      ["a run that began before, first seen now", instance(400), 4, undefined, false],
-      ["a run that has begun since", instance(501), 3, instance(400), true],
-      ["a run that has begun since, nothing having been known", instance(501), 3, undefined, true],
-      ["a run that began in the same second", instance(500), 3, instance(400), true],
-      ["the same run, which began in that second", instance(500), 3, instance(500), false],
-      ["the same second, connections broken: perhaps a second start", instance(500), 4, instance(500), true],
-      ["no start is known, connections whole", instance(undefined), 3, instance(undefined), false],
-      ["no start is known, connections broken", instance(undefined), 4, instance(undefined), true],
-      ["a part of the cluster failed since", instance(400, 8), 3, instance(400, 7), true],
-      ["parts of the cluster failed before", instance(400, 7), 3, instance(400, 7), false],
-      ["fewer failures: counted anew", instance(400, 2), 3, instance(400, 7), false],
-      ["parts had failed and nothing was known", instance(400, 1), 3, undefined, true],
-      ["nothing had failed and nothing was known", instance(400, 0), 3, undefined, false]
-    ]
-    for (const [name, now, breaks, known, lost] of cases) {
-      assert.strictEqual(mayHaveLost(now, breaks, settling(known)), lost, name)
-    }
   })
 })

@@ -7,7 +7,7 @@ import { ConfigProvider, Effect, Layer } from "effect"
 import { diagnose } from "../../programs/diagnosis.js"
 import { databaseFacts } from "../../src/store/DatabaseFlags.js"
 import { hasVictoriaMetrics } from "../support/realParts.js"
-import { freePort, runningDatabase } from "../support/victoriaMetrics.js"
+import { freePort, proxyOf, runningDatabase } from "../support/victoriaMetrics.js"
 
 const directory = Effect.acquireRelease(
   Effect.sync(() => {
@@ -122,6 +122,12 @@ it.scopedLive.skipIf(!hasVictoriaMetrics)("asks the database itself what it remo
     )
     const wrong = yield* runningDatabase(["-dedup.minScrapeInterval=0s"])
     illsMatching([/^database warning: it keeps samples/], yield* ills(dataDir, { VM_WRITE_URL: wrong.url }))
+    const proxy = yield* proxyOf(wrong)
+    illsMatching([/^database warning: .*another program's/], yield* ills(dataDir, { VM_WRITE_URL: proxy }))
+    illsMatching(
+      [/^database warning: it keeps samples/],
+      yield* ills(dataDir, { VM_WRITE_URL: proxy, VM_METRICS_URL: wrong.url })
+    )
   })
 )
 

@@ -4,13 +4,14 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { drained, Load, serverOn } from "../support/load.js"
+import { drained, Load, serverOn, statusOf, until } from "../support/load.js"
 import type { RunningServer } from "../support/program.js"
 import { hasVictoriaMetrics } from "../support/realParts.js"
-import { runningDatabase } from "../support/victoriaMetrics.js"
+import { proxyOf, runningDatabase } from "../support/victoriaMetrics.js"
 
 const collectorKills = Number(process.env.COLLECTOR_KILLS ?? 100)
 const databaseKills = Math.ceil(collectorKills / 5)
+const proxiedKills = Math.ceil(collectorKills / 20)
 const clients = 3
 /** VictoriaMetrics holds what it takes in memory for up to 6 seconds. */
 const settleSeconds = "8"
@@ -77,5 +78,35 @@ describe.runIf(hasVictoriaMetrics)("kill -9", () => {
         })
       }),
     900_000
+  )
+
+  it.scopedLive(
+    `of VictoriaMetrics ${proxiedKills} times behind a proxy with metrics of its own: every acknowledged record arrives`,
+    () =>
+      Effect.gen(function* () {
+        const dataDir = mkdtempSync(join(tmpdir(), "telemetry-soak-"))
+        yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(dataDir, { recursive: true })))
+        const database = yield* runningDatabase()
+        const proxy = yield* proxyOf(database)
+        const server = yield* serverOn(database, dataDir, { VM_WRITE_URL: proxy, VM_SETTLE_SECONDS: settleSeconds })
+        const load = new Load(1, { fields: 4, records: 20 })
+        yield* Effect.promise(async () => {
+          let next = 0
+          for (let kill = 0; kill < proxiedKills; kill++) {
+            // The rest of it settles, and what comes last is taken just before the database is killed.
+            for (let i = 0; i < 10; i++) assert.strictEqual(await load.submit(server, next++), 200)
+            await wait(Math.random() * 4_000)
+            assert.strictEqual(await load.submit(server, next++), 200)
+            await until(async () => (await statusOf(server)).journal?.waiting_blocks === 0)
+            await database.stop("SIGKILL")
+            await database.start()
+          }
+          await wait(10_000)
+          await drained(server)
+          await load.check(database)
+          assert.strictEqual(await server.stop("SIGTERM"), 0)
+        })
+      }),
+    300_000
   )
 })

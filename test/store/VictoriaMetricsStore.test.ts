@@ -36,7 +36,10 @@ const layerCollector = (database: Database, settle: Duration.Duration) =>
   Layer.unwrapEffect(
     Effect.gen(function* () {
       const urls = yield* Either.getOrThrow(
-        Either.map(victoriaMetricsUrls({ write: database.url, query: undefined, export: undefined }), Effect.succeed)
+        Either.map(
+          victoriaMetricsUrls({ write: database.url, query: undefined, export: undefined, metrics: undefined }),
+          Effect.succeed
+        )
       )
       return Layer.merge(layerVictoriaMetricsStore({ retention: Duration.days(365) }), layerDrain({ settle })).pipe(
         Layer.provide(

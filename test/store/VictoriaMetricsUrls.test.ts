@@ -3,7 +3,7 @@ import { Either, Redacted } from "effect"
 import { type GivenUrls, victoriaMetricsUrls } from "../../src/store/VictoriaMetricsUrls.js"
 
 const urlsOf = (write: string, others: Partial<GivenUrls> = {}) =>
-  victoriaMetricsUrls({ write, query: undefined, export: undefined, ...others })
+  victoriaMetricsUrls({ write, query: undefined, export: undefined, metrics: undefined, ...others })
 const validUrlsOf = (...given: Parameters<typeof urlsOf>) => Either.getOrThrow(urlsOf(...given))
 const refusalOf = (...given: Parameters<typeof urlsOf>) => Either.getOrThrow(Either.flip(urlsOf(...given)))
 
@@ -44,6 +44,15 @@ describe("where VictoriaMetrics is", () => {
     assert.strictEqual(urls.metrics, "https://proxy/vm/metrics")
   })
 
+  for (const given of ["http://vminsert:8480", "http://vminsert:8480/metrics"]) {
+    it(`a cluster behind vmauth, with the metrics of its own at ${given}`, () => {
+      const others = { query: "http://vmauth:8427/select/0", metrics: given }
+      const urls = validUrlsOf("http://vmauth:8427/insert/0/influx", others)
+      assert.strictEqual(urls.metrics, "http://vminsert:8480/metrics")
+      assert.strictEqual(urls.write, "http://vmauth:8427/insert/0/influx/write?precision=ms")
+    })
+  }
+
   for (const [write, query] of [
     ["http://vminsert:8480/insert/7:3", "http://vmselect:8481/select/7:3"],
     ["http://vminsert:8480/insert/7:3/influx/write", "http://vmselect:8481/select/7:3/prometheus/api/v1/query"]
@@ -78,6 +87,7 @@ describe("where VictoriaMetrics is", () => {
       ["http://vm/#x", {}, "VM_WRITE_URL", /^must not have a query or a fragment$/],
       ["http://vm", { query: "no URL" }, "VM_QUERY_URL", /^is not a URL/],
       ["http://vm", { export: "no URL" }, "VM_EXPORT_URL", /^is not a URL/],
+      ["http://vm", { metrics: "no URL" }, "VM_METRICS_URL", /^is not a URL/],
       [
         "http://vminsert:8480/insert/0/influx",
         {},

@@ -88,3 +88,23 @@ export const countTurns = <A, E, R>(effect: Effect.Effect<A, E, R>, onTurn: () =
       Effect.ensuring(Effect.sync(() => clearImmediate(immediate)))
     )
   })
+
+/** The same clock, whose time of day can be set without any time having passed. */
+export const makeAdjustableClock = (clock: Clock.Clock) => {
+  let offsetMs = 0
+  const unixMs = () => clock.unsafeCurrentTimeMillis() + offsetMs
+  const adjustable: Clock.Clock = {
+    [Clock.ClockTypeId]: Clock.ClockTypeId,
+    unsafeCurrentTimeMillis: unixMs,
+    currentTimeMillis: Effect.sync(unixMs),
+    unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
+    currentTimeNanos: clock.currentTimeNanos,
+    sleep: clock.sleep
+  }
+  return {
+    clock: adjustable,
+    setBy: (ms: number) => {
+      offsetMs += ms
+    }
+  }
+}

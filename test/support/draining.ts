@@ -11,7 +11,7 @@ import { Journal } from "../../src/store/Journal.js"
 import { VictoriaMetrics } from "../../src/store/VictoriaMetrics.js"
 import { victoriaMetricsUrls } from "../../src/store/VictoriaMetricsUrls.js"
 import { blockOf } from "./blocks.js"
-import { makeFastClock } from "./clock.js"
+import { makeAdjustableClock, makeFastClock } from "./clock.js"
 import { type FakeDatabase, fakeDatabase } from "./fakeDatabase.js"
 import { installationOf } from "./storeHomes.js"
 import { captureLogs } from "./testServer.js"
@@ -30,7 +30,9 @@ export const layerDraining = (url: string, directory: string) =>
     ),
     Layer.provide(
       VictoriaMetrics.layer({
-        urls: Either.getOrThrow(victoriaMetricsUrls({ write: url, query: undefined, export: undefined })),
+        urls: Either.getOrThrow(
+          victoriaMetricsUrls({ write: url, query: undefined, export: undefined, metrics: undefined })
+        ),
         bearerToken: Option.none(),
         basicCredentials: Option.none(),
         writeTimeout: Duration.seconds(30),
@@ -76,20 +78,22 @@ export const makeScenarios = () => {
     body: (
       fake: FakeDatabase,
       directory: string,
-      sleepsMs: ReadonlyArray<number>
+      sleepsMs: ReadonlyArray<number>,
+      clock: ReturnType<typeof makeAdjustableClock>
     ) => Effect.Effect<void, E, Journal | Backlog | InFlight | Scope.Scope>
   ) =>
     it(name, () => {
       const sleepsMs: Array<number> = []
-      const clock = makeFastClock(factor, (ms) => sleepsMs.push(ms))
+      const fast = makeFastClock(factor, (ms) => sleepsMs.push(ms))
+      const adjustable = makeAdjustableClock(fast)
       const logs = captureLogs()
       return Effect.gen(function* () {
-        const fake = yield* fakeDatabase(() => clock.unsafeCurrentTimeMillis())
+        const fake = yield* fakeDatabase(() => fast.unsafeCurrentTimeMillis())
         const directory = mkdtempSync(join(root, "journal-"))
-        yield* body(fake, directory, sleepsMs).pipe(
+        yield* body(fake, directory, sleepsMs, adjustable).pipe(
           Effect.provide(Layer.provideMerge(layerDraining(fake.url, directory), logs.layer))
         )
         assert.notInclude(logs.lines.join("\n"), "4711", "a log repeats what the database quoted")
-      }).pipe(Effect.scoped, Effect.withClock(clock), Effect.runPromise)
+      }).pipe(Effect.scoped, Effect.withClock(adjustable.clock), Effect.runPromise)
     })
 }

@@ -32,18 +32,63 @@ export interface FakeDatabase {
   /** Lines of accepted writes in their order. */
   readonly taken: Array<string>
   behave: Behaviour
+  /** What answers questions for what it has taken; undefined: status 403. */
+  shows: ((line: string) => boolean) | undefined
+  /** The programs behind its address, which answer in turn. None: /metrics are those of a proxy. */
+  processes: ReadonlyArray<FakeProcess>
 }
+
+/** A program that takes writes. */
+interface FakeProcess {
+  /** By the clock of the test. */
+  readonly startedMs: number
+  /** What it takes the time of its start for. */
+  readonly startedAtSeconds: number
+  readonly clusterErrors: number
+}
+
+const monthMs = 30 * 86_400_000
+
+const metricsOf = (process: FakeProcess | undefined, nowMs: number): string =>
+  process === undefined
+    ? `vm_app_start_timestamp 1700000000\nvm_app_uptime_seconds ${nowMs}\n`
+    : [
+        `vm_app_start_timestamp ${process.startedAtSeconds}`,
+        `vm_app_uptime_seconds ${Math.floor((nowMs - process.startedMs) / 1000)}`,
+        'vm_rows_inserted_total{type="influx"} 7',
+        `vm_rpc_connection_errors_total{name="vminsert", addr="vmstorage-1:8400"} ${process.clusterErrors}`,
+        ""
+      ].join("\n")
+
+/** The activity among the lines as an export has it. */
+const exported = (lines: ReadonlyArray<string>, query: URLSearchParams): string =>
+  lines
+    .flatMap((line) => {
+      const [, id, timestamp] = /^heatpump_activity,installation_id=([^,]+),.* (\d+)$/.exec(line) ?? []
+      const atMs = Number(timestamp)
+      if (id === undefined || !query.get("match[]")?.includes(id)) return []
+      if (atMs < Number(query.get("start")) * 1000 || atMs > Number(query.get("end")) * 1000) return []
+      return `${JSON.stringify({ metric: { installation_id: id }, values: [1], timestamps: [atMs] })}\n`
+    })
+    .join("")
 
 /** For the life of the scope. */
 export const fakeDatabase = (nowMs: () => number) =>
   Effect.acquireRelease(
     Effect.promise(async () => {
-      const startedAtSeconds = Math.floor(Date.now() / 1000) - 3600
+      const startedMs = nowMs() - monthMs
+      let asked = 0
       const server = createServer(async (request, response) => {
         const chunks: Array<Buffer> = []
         for await (const chunk of request) chunks.push(chunk)
         if (request.url === "/metrics") {
-          response.end(`vm_app_start_timestamp ${startedAtSeconds}\n`)
+          response.end(metricsOf(fake.processes[asked++ % fake.processes.length], nowMs()))
+          return
+        }
+        const url = new URL(request.url ?? "/", "http://localhost")
+        if (url.pathname === "/api/v1/export") {
+          if (fake.shows === undefined) response.writeHead(403).end()
+          else response.end(exported(fake.taken.filter(fake.shows), url.searchParams))
           return
         }
         if (request.method !== "POST" || !request.url?.startsWith("/write")) {
@@ -63,7 +108,14 @@ export const fakeDatabase = (nowMs: () => number) =>
       await once(server, "listening")
       const address = server.address()
       const port = typeof address === "object" && address !== null ? address.port : 0
-      const fake: FakeDatabase = { url: `http://127.0.0.1:${port}`, attempts: [], taken: [], behave: accept }
+      const fake: FakeDatabase = {
+        url: `http://127.0.0.1:${port}`,
+        attempts: [],
+        taken: [],
+        behave: accept,
+        shows: () => true,
+        processes: [{ startedMs, startedAtSeconds: Math.floor(startedMs / 1000), clusterErrors: 0 }]
+      }
       return { fake, server }
     }),
     ({ server }) =>

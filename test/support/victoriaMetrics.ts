@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { mkdtempSync, rmSync } from "node:fs"
+import { createServer as createHttpServer, request } from "node:http"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -133,3 +134,37 @@ export const databaseOf = (flags: ReadonlyArray<string> = []) =>
 /** Started, for the life of the scope. */
 export const runningDatabase = (flags: ReadonlyArray<string> = []) =>
   Effect.tap(databaseOf(flags), (database) => Effect.promise(() => database.start()))
+
+/** A proxy in front of a database that has metrics of its own, as vmauth does: its URL, for the life of the scope. */
+export const proxyOf = (database: Database) =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const proxy = createHttpServer((asked, response) => {
+        if (asked.url === "/metrics") {
+          response.end(
+            'vm_app_version{version="", short_version=""} 1\nvm_app_start_timestamp 7\nvm_app_uptime_seconds 99\n'
+          )
+          return
+        }
+        const { headers, method } = asked
+        const forwarded = request(`${database.url}${asked.url}`, { method, headers }, (answer) => {
+          response.writeHead(answer.statusCode ?? 502, answer.headers)
+          answer.on("error", () => response.destroy()).pipe(response)
+        })
+        forwarded.on("error", () => (response.headersSent ? response.destroy() : response.writeHead(502).end()))
+        asked.pipe(forwarded)
+      }).listen(0, "127.0.0.1")
+      await once(proxy, "listening")
+      return proxy
+    }),
+    (proxy) =>
+      Effect.sync(() => {
+        proxy.closeAllConnections()
+        proxy.close()
+      })
+  ).pipe(
+    Effect.map((proxy) => {
+      const address = proxy.address()
+      return `http://127.0.0.1:${typeof address === "object" && address !== null ? address.port : 0}`
+    })
+  )

@@ -174,7 +174,9 @@ describe("FileDataset", () => {
 
 const datasetAt = (url: string) =>
   Effect.gen(function* () {
-    const urls = Either.getOrThrow(victoriaMetricsUrls({ write: url, query: undefined, export: undefined }))
+    const urls = Either.getOrThrow(
+      victoriaMetricsUrls({ write: url, query: undefined, export: undefined, metrics: undefined })
+    )
     const layer = VictoriaMetrics.layer({
       urls,
       bearerToken: Option.none(),
