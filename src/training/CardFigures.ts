@@ -70,7 +70,7 @@ export const cardFigures = (evaluation: Evaluation, judgement: Judgement): Reado
             return { name, share: value, low, high }
           })
       ),
-      caption: "In any mode; lines are 90 % intervals from resampling homes.",
+      caption: "In any mode; lines are 90 % intervals.",
       legend: []
     },
     {

@@ -2,22 +2,27 @@
  * The figures of a trial: per mode, how well scores tell faults from normal operation and what the service's rule makes
  * of them; over all modes, what a household would notice.
  *
- * Intervals are 90 % and come from resampling heat pumps, not records: records of one heat pump are alike, and another
- * fleet means others. Weeks are heat pumps' too: a home with two of them counts twice. A mode with fewer than 2,000
- * clean records in the test homes is not evaluated.
+ * Intervals are 90 % and come from resampling installations, all heat pumps of one together, not records: records of one
+ * home are alike, and another fleet means other homes. Those of counts are at least as wide as the counts alone would
+ * have them. Weeks are heat pumps': a home with two of them counts twice. A mode with fewer than 2,000 clean records in
+ * the test homes is not evaluated.
  */
 import { type Mode, modes } from "../domain/Mode.js"
+import { binomialInterval, poissonInterval } from "./ExactIntervals.js"
 import { type FaultKind, faultKinds, type Severity, severities } from "./Faults.js"
-import { quantile } from "./Quantile.js"
+import { quantile, quantileOfSorted } from "./Quantile.js"
 import {
-  addTo,
   averagePrecision,
   bootstrap,
+  type Draws,
+  drawHomes,
   type Estimate,
   histogram,
   quantileEdges,
   rocAuc,
-  rocCurve
+  rocCurve,
+  sumOf,
+  widenedTo
 } from "./RankMetrics.js"
 import { type EpisodeOutcome, type HomeTrial, isTelling } from "./Trial.js"
 
@@ -97,36 +102,54 @@ const median = (values: ReadonlyArray<number>): number => quantile(Float64Array.
 
 type Outcome = Omit<EpisodeOutcome, "scores">
 
+/** The trials of one installation, a heat pump each. */
+type Home = ReadonlyArray<HomeTrial>
+
+const homesOf = (trials: ReadonlyArray<HomeTrial>): ReadonlyArray<Home> => {
+  const homes = new Map<string, Array<HomeTrial>>()
+  for (const trial of trials) {
+    const home = homes.get(trial.installationId)
+    if (home === undefined) homes.set(trial.installationId, [trial])
+    else home.push(trial)
+  }
+  return [...homes.values()]
+}
+
+/** Over some homes, one that is drawn twice counting twice. */
+const total = (values: ReadonlyArray<number>, drawn: ReadonlyArray<number>): number =>
+  drawn.reduce((sum, home) => sum + values[home]!, 0)
+
+const everybody = ([all]: Draws) => all!
+
 /** `outcomes`: of each home's episodes. */
-const caughtFigures = (outcomes: ReadonlyArray<ReadonlyArray<Outcome>>, seed: number): CaughtFigures => {
+const caughtFigures = (outcomes: ReadonlyArray<ReadonlyArray<Outcome>>, draws: Draws): CaughtFigures => {
   const telling = outcomes.map((home) => home.filter(isTelling))
   const caught = telling.map((home) => home.filter(({ delayMinutes }) => delayMinutes !== undefined))
-  const sum = (all: ReadonlyArray<ReadonlyArray<Outcome>>, drawn: ReadonlyArray<number>) =>
-    drawn.reduce((total, home) => total + all[home]!.length, 0)
-  const everybody = outcomes.map((_, home) => home)
+  const [tellingCounts, caughtCounts] = [telling, caught].map((homes) => homes.map(({ length }) => length))
+  const [share] = bootstrap(draws, (drawn) => [total(caughtCounts!, drawn) / total(tellingCounts!, drawn)])
+  const [episodes, noticed] = [tellingCounts!, caughtCounts!].map((counts) => total(counts, everybody(draws)))
   return {
-    episodes: sum(telling, everybody),
-    caught: sum(caught, everybody),
-    share: bootstrap(outcomes.length, seed, (drawn) => sum(caught, drawn) / sum(telling, drawn)),
+    episodes: episodes!,
+    caught: noticed!,
+    share: widenedTo(share!, binomialInterval(noticed!, episodes!)),
     medianDelayMinutes: median(caught.flatMap((home) => home.map(({ delayMinutes }) => delayMinutes!)))
   }
 }
 
-const alarmsPerWeek = (trials: ReadonlyArray<HomeTrial>, mode: Mode | undefined, seed: number): Estimate => {
-  const alarms = trials.map((trial) =>
-    trial.alarms.reduce((sum, alarm) => sum + (mode === undefined || alarm.mode === mode ? 1 : 0), 0)
-  )
-  return bootstrap(trials.length, seed, (drawn) => {
-    const weeks = drawn.reduce((sum, home) => sum + trials[home]!.weeks, 0)
-    return drawn.reduce((sum, home) => sum + alarms[home]!, 0) / weeks
-  })
+const alarmsPerWeek = (homes: ReadonlyArray<Home>, mode: Mode | undefined, draws: Draws): Estimate => {
+  const counted = (trial: HomeTrial) => trial.alarms.filter((alarm) => mode === undefined || alarm.mode === mode).length
+  const alarms = homes.map((home) => home.reduce((sum, trial) => sum + counted(trial), 0))
+  const weeks = homes.map((home) => home.reduce((sum, trial) => sum + trial.weeks, 0))
+  const [rate] = bootstrap(draws, (drawn) => [total(alarms, drawn) / total(weeks, drawn)])
+  const exact = poissonInterval(total(alarms, everybody(draws)))
+  const allWeeks = total(weeks, everybody(draws))
+  return widenedTo(rate!, { low: exact.low / allWeeks, high: exact.high / allWeeks })
 }
 
 const distributionBins = 40
 
-const distribution = (clean: Float64Array, faulty: Float64Array): ModeFigures["scoreDistribution"] => {
-  // Anchors have no upper bound: theirs is where all but the last thousandth lie.
-  const high = Math.max(1, quantile(clean, 0.999))
+/** Up to `high`. Anchors have no upper bound: theirs is where all but the last thousandth lie. */
+const distribution = (clean: Float64Array, faulty: Float64Array, high: number): ModeFigures["scoreDistribution"] => {
   const share = (scores: Float64Array) => {
     const counts = new Array<number>(distributionBins).fill(0)
     for (const score of scores) {
@@ -144,31 +167,36 @@ const thinned = <A>(points: ReadonlyArray<A>): ReadonlyArray<A> => {
   return points.filter((_, i) => i % step === 0 || i === points.length - 1)
 }
 
-const modeFigures = (trials: ReadonlyArray<HomeTrial>, mode: Mode, seed: number): ModeFigures => {
-  const clean = trials.map((trial) => trial.clean[mode].scores)
-  const faultyOf = (trial: HomeTrial, kind: FaultKind) =>
-    concat(trial.episodes.filter((episode) => episode.kind === kind).map((episode) => episode.byMode[mode].scores))
-  const faulty = trials.map((trial) => faultKinds.map((kind) => faultyOf(trial, kind)))
+const modeFigures = (homes: ReadonlyArray<Home>, mode: Mode, draws: Draws): ModeFigures => {
+  const trials = homes.flat()
+  const clean = homes.map((home) => concat(home.map((trial) => trial.clean[mode].scores)))
+  const faultyOf = (home: Home, kind: FaultKind) =>
+    concat(
+      home.flatMap(({ episodes }) =>
+        episodes.filter((episode) => episode.kind === kind).map((episode) => episode.byMode[mode].scores)
+      )
+    )
+  const faulty = homes.map((home) => faultKinds.map((kind) => faultyOf(home, kind)))
   const allClean = concat(clean)
   const allFaulty = concat(faulty.flat())
   const edges = quantileEdges(allClean, allFaulty)
   const cleanCounts = clean.map((scores) => histogram(scores, edges))
   const faultyCounts = faulty.map((kinds) => kinds.map((scores) => histogram(scores, edges)))
-
-  const drawnClean = (drawn: ReadonlyArray<number>) => {
-    const sum = new Float64Array(edges.length + 1)
-    for (const home of drawn) addTo(sum, cleanCounts[home]!)
-    return sum
+  const summed = (drawn: ReadonlyArray<number>) => {
+    const sum = (counts: ReadonlyArray<Float64Array>) => sumOf(counts, edges.length + 1)
+    const byKind = faultKinds.map((_, k) => sum(drawn.map((home) => faultyCounts[home]![k]!)))
+    return { clean: sum(drawn.map((home) => cleanCounts[home]!)), byKind, faulty: sum(byKind) }
   }
-  const drawnFaulty = (drawn: ReadonlyArray<number>, kinds: ReadonlyArray<number>) => {
-    const sum = new Float64Array(edges.length + 1)
-    for (const home of drawn) for (const kind of kinds) addTo(sum, faultyCounts[home]![kind]!)
-    return sum
-  }
-  const everyKind = faultKinds.map((_, k) => k)
-  const everybody = trials.map((_, home) => home)
-  const kindAuc = (drawn: ReadonlyArray<number>, k: number) => rocAuc(drawnClean(drawn), drawnFaulty(drawn, [k]))
-  const isPresent = everyKind.filter((k) => faulty.some((kinds) => kinds[k]!.length > 0))
+  const [auc, precision, meanKindAuc, ...kindAucs] = bootstrap(draws, (drawn) => {
+    const { byKind, clean, faulty } = summed(drawn)
+    const aucs = byKind.map((counts) => rocAuc(clean, counts))
+    const present = aucs.filter((each) => !Number.isNaN(each))
+    const mean = present.reduce((sum, each) => sum + each, 0) / present.length
+    return [rocAuc(clean, faulty), averagePrecision(clean, faulty), mean, ...aucs]
+  })
+  const all = summed(everybody(draws))
+  const sorted = allClean.slice().sort()
+  const q999 = quantileOfSorted(sorted, 0.999)
   const polls = trials.reduce((sum, trial) => sum + trial.clean[mode].polls, 0)
   const inAlarm = trials.reduce((sum, trial) => sum + trial.clean[mode].pollsInAlarm, 0)
   const isFiniteInUnitRange = [allClean, allFaulty].every((scores) => scores.every((score) => score >= 0 && score <= 1))
@@ -180,31 +208,26 @@ const modeFigures = (trials: ReadonlyArray<HomeTrial>, mode: Mode, seed: number)
         : allFaulty.length === 0
           ? "no fault could be injected"
           : undefined,
-    rocAuc: bootstrap(trials.length, seed, (drawn) => rocAuc(drawnClean(drawn), drawnFaulty(drawn, everyKind))),
-    averagePrecision: bootstrap(trials.length, seed, (drawn) =>
-      averagePrecision(drawnClean(drawn), drawnFaulty(drawn, everyKind))
-    ),
-    meanKindRocAuc: bootstrap(trials.length, seed, (drawn) => {
-      const aucs = isPresent.map((k) => kindAuc(drawn, k)).filter((auc) => !Number.isNaN(auc))
-      return aucs.reduce((sum, auc) => sum + auc, 0) / aucs.length
-    }),
+    rocAuc: auc!,
+    averagePrecision: precision!,
+    meanKindRocAuc: meanKindAuc!,
     byKind: perKind((kind, k) => ({
-      rocAuc: bootstrap(trials.length, seed, (drawn) => kindAuc(drawn, k)),
+      rocAuc: kindAucs[k]!,
       ...caughtFigures(
-        outcomesOf(trials, (episode) => episode.kind === kind, mode),
-        seed
+        outcomesOf(homes, (episode) => episode.kind === kind, mode),
+        draws
       )
     })),
     caught: caughtFigures(
-      outcomesOf(trials, () => true, mode),
-      seed
+      outcomesOf(homes, () => true, mode),
+      draws
     ),
-    falseAlarmsPerWeek: alarmsPerWeek(trials, mode, seed),
+    falseAlarmsPerWeek: alarmsPerWeek(homes, mode, draws),
     shareInAlarm: polls === 0 ? 0 : inAlarm / polls,
-    cleanScore: { q50: quantile(allClean, 0.5), q95: quantile(allClean, 0.95), q999: quantile(allClean, 0.999) },
+    cleanScore: { q50: quantileOfSorted(sorted, 0.5), q95: quantileOfSorted(sorted, 0.95), q999 },
     isFiniteInUnitRange,
-    rocCurve: thinned(rocCurve(drawnClean(everybody), drawnFaulty(everybody, everyKind))),
-    scoreDistribution: distribution(allClean, allFaulty)
+    rocCurve: thinned(rocCurve(all.clean, all.faulty)),
+    scoreDistribution: distribution(allClean, allFaulty, Math.max(1, q999))
   }
 }
 
@@ -228,33 +251,37 @@ type EpisodeFilter = (episode: HomeTrial["episodes"][number]) => boolean
 
 /** Of one mode, or of the heat pump's whole operation. */
 const outcomesOf = (
-  trials: ReadonlyArray<HomeTrial>,
+  homes: ReadonlyArray<Home>,
   matches: EpisodeFilter,
   mode?: Mode
 ): ReadonlyArray<ReadonlyArray<Outcome>> =>
-  trials.map((trial) =>
-    trial.episodes.filter(matches).map((episode) => (mode === undefined ? episode.overall : episode.byMode[mode]))
+  homes.map((home) =>
+    home.flatMap(({ episodes }) =>
+      episodes.filter(matches).map((episode) => (mode === undefined ? episode.overall : episode.byMode[mode]))
+    )
   )
 
 /** `trials`: of one candidate, a heat pump each. */
 export const evaluate = (name: string, trials: ReadonlyArray<HomeTrial>, seed: number): Evaluation => {
+  const homes = homesOf(trials)
+  const draws = drawHomes(homes.length, seed)
   const sum = (value: (trial: HomeTrial) => number) => trials.reduce((total, trial) => total + value(trial), 0)
   const overModes = (value: (mode: Mode) => number) => modes.reduce((total, mode) => total + value(mode), 0)
-  const caught = (matches: EpisodeFilter) => caughtFigures(outcomesOf(trials, matches), seed)
+  const caught = (matches: EpisodeFilter) => caughtFigures(outcomesOf(homes, matches), draws)
   const [mild, moderate, severe] = severities
   return {
     name,
-    installations: new Set(trials.map(({ installationId }) => installationId)).size,
+    installations: homes.length,
     heatpumps: trials.length,
     weeks: sum((trial) => trial.weeks),
     byMode: {
-      heating: modeFigures(trials, "heating", seed),
-      cooling: modeFigures(trials, "cooling", seed),
-      water: modeFigures(trials, "water", seed),
-      standby: modeFigures(trials, "standby", seed)
+      heating: modeFigures(homes, "heating", draws),
+      cooling: modeFigures(homes, "cooling", draws),
+      water: modeFigures(homes, "water", draws),
+      standby: modeFigures(homes, "standby", draws)
     },
     overall: {
-      falseAlarmsPerWeek: alarmsPerWeek(trials, undefined, seed),
+      falseAlarmsPerWeek: alarmsPerWeek(homes, undefined, draws),
       shareInAlarm:
         sum((trial) => overModes((mode) => trial.clean[mode].pollsInAlarm)) /
         Math.max(

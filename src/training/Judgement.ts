@@ -22,9 +22,11 @@ import { type FaultKind, faultFields, faultKinds, missingFields } from "./Faults
 import { collectModes, earlier, readFitHomes } from "./FitHomes.js"
 import type { FleetOptions, FleetSample } from "./FleetSample.js"
 import { type Forgetting, tryForgetting } from "./Forgetting.js"
+import type { HomeRecords } from "./HomeRecords.js"
 import type { OnProgress } from "./Progress.js"
 import { chooseSensors, type ResidualTraining, trainResidual } from "./ResidualTraining.js"
 import { riverCandidate } from "./RiverCandidate.js"
+import { earlierSample } from "./Sampling.js"
 import { fieldsOf } from "./ServiceLoop.js"
 import { type Split, splitByInstallation } from "./Split.js"
 import { readTrainable, type Trained, trainWhitened } from "./Trainer.js"
@@ -41,16 +43,18 @@ const episodesPerHome = 120
 const driftHomes = 6
 const forgettingHomes = 3
 
-/** What the judged model knows of what it was tried on: of which homes it knows nothing, or only the time before. */
-export type TriedOn = "other homes" | "later days" | "homes it may know"
+/**
+ * What the judged model knows of what it was tried on: of which homes it knows nothing, or only the time before. Of two
+ * to four installations the shipped model is of all, and its like were tried.
+ */
+export type TriedOn = "other homes" | "later days" | "each with a model of the others" | "homes it may know"
 
 export interface Judgement {
   readonly sample: FleetSample
   /** Empty where a champion was judged alone. */
   readonly training: ResidualTraining
-  /** The first of as many as there were rounds. */
+  /** Where each installation was tried with a model of the others, the first of these splits. */
   readonly split: Split
-  readonly rounds: number
   readonly triedOn: TriedOn
   /** The challenger first, then the champion if there is one, then baselines and anchors. */
   readonly evaluations: ReadonlyArray<Evaluation>
@@ -58,7 +62,7 @@ export interface Judgement {
   readonly champion: Evaluation | undefined
   readonly drift: Evaluation | undefined
   readonly forgetting: Forgetting | undefined
-  /** Kinds of faults that no test home has the fields for, with the fields. */
+  /** Kinds of faults that no test home has the fields for, with the fields that the first of them lacks. */
   readonly skippedFaults: ReadonlyArray<{ readonly kind: FaultKind; readonly missing: ReadonlyArray<string> }>
   /** Of the first test home: for the plot. */
   readonly example: HomeTrial | undefined
@@ -107,22 +111,27 @@ export const judge = Effect.fn("Judgement.judge")(function* (
     return { training, homes: byMode }
   })
 
-  const skipped = new Map<FaultKind, ReadonlyArray<string>>()
+  /** The fields that every test home so far lacks one of, for each kind of fault; none of a kind that was injected. */
+  const missingByKind = new Map<FaultKind, ReadonlyArray<string>>()
+  const noteMissing = (heatpump: HomeRecords) => {
+    for (const kind of faultKinds) {
+      const missing = missingFields(kind, heatpump)
+      if (missing.length === 0 || !missingByKind.has(kind)) missingByKind.set(kind, missing)
+    }
+  }
   const tryHomes = Effect.fnUntraced(function* (
     subject: string,
     ids: ReadonlyArray<string>,
     entrants: ReadonlyArray<Entrant>,
-    trialOptions: TrialOptions
+    trialOptions: TrialOptions,
+    onHeatpump: (heatpump: HomeRecords) => void
   ) {
     const fields = new Set(fieldsOf(entrants.flatMap(({ candidate }) => candidate.features)))
     for (const field of faultFields) fields.add(field)
     for (const [i, id] of ids.entries()) {
       for (const heatpump of yield* dataset.load(id, options.model, options.range, fields)) {
         if (heatpump.timestampsMs.length === 0) continue
-        for (const kind of faultKinds) {
-          const missing = missingFields(kind, heatpump)
-          if (missing.length > 0) skipped.set(kind, missing)
-        }
+        onHeatpump(heatpump)
         const results = tryHome(
           entrants.map(({ candidate }) => candidate),
           heatpump,
@@ -146,18 +155,22 @@ export const judge = Effect.fn("Judgement.judge")(function* (
       isSingle ? earlyShare : 1
     )
     shipped ??= training
-    const whitened = yield* trainWhitened(partOf(sample, round.fit), seed, onProgress)
+    const part = partOf(sample, round.fit)
+    const seen = isSingle ? { ...part, heatpumps: part.heatpumps.map((one) => earlierSample(one, earlyShare)) } : part
+    const whitened = yield* trainWhitened(seen, seed, onProgress)
     const entrants = entrantsOf([
       ...(other.evaluateOnly ? [] : [riverCandidate(challengerName, training.model)]),
       ...(other.champion === undefined ? [] : [riverCandidate(championName, other.champion)]),
       riverCandidate(whitenedName, whitened.model),
       ...anchors(choice.sensors, homes)
     ])
-    yield* tryHomes(`${other.evaluateOnly ? "the champion" : "the model"}${without}`, round.test, entrants, {
-      seed,
-      episodesPerHome,
-      ...(isSingle ? { countFromShare: earlyShare } : {})
-    })
+    yield* tryHomes(
+      `${other.evaluateOnly ? "the champion" : "the model"}${without}`,
+      round.test,
+      entrants,
+      { seed, episodesPerHome, ...(isSingle ? { countFromShare: earlyShare } : {}) },
+      noteMissing
+    )
     for (const { candidate, trials } of entrants) {
       pooled.set(candidate.name, [...(pooled.get(candidate.name) ?? []), ...trials])
     }
@@ -173,11 +186,13 @@ export const judge = Effect.fn("Judgement.judge")(function* (
   if (!isSingle && rounds.length === 1 && !other.evaluateOnly) {
     const twin = yield* fitHomes("the drift twin", round!.fit, earlyShare)
     const entrants = entrantsOf([riverCandidate(challengerName, twin.training.model)])
-    yield* tryHomes("the drift twin", round!.fit.slice(0, driftHomes), entrants, {
-      seed,
-      episodesPerHome: episodesPerHome / 4,
-      countFromShare: earlyShare
-    })
+    yield* tryHomes(
+      "the drift twin",
+      round!.fit.slice(0, driftHomes),
+      entrants,
+      { seed, episodesPerHome: episodesPerHome / 4, countFromShare: earlyShare },
+      () => {}
+    )
     drift = evaluate(challengerName, entrants[0]!.trials, seed)
     const fields = new Set([...fieldsOf(choice.sensors), ...faultFields])
     const homes = yield* Effect.forEach(round!.test.slice(0, forgettingHomes), (id) =>
@@ -189,14 +204,21 @@ export const judge = Effect.fn("Judgement.judge")(function* (
     sample,
     training,
     split: round!,
-    rounds: rounds.length,
-    triedOn: other.evaluateOnly ? "homes it may know" : isSingle ? "later days" : "other homes",
+    triedOn: other.evaluateOnly
+      ? "homes it may know"
+      : isSingle
+        ? "later days"
+        : rounds.length > 1
+          ? "each with a model of the others"
+          : "other homes",
     evaluations,
     meanAbsoluteZ: evaluations.find(({ name }) => name === meanAbsoluteZName)!,
     champion: evaluations.find(({ name }) => name === championName),
     drift,
     forgetting,
-    skippedFaults: Array.from(skipped, ([kind, missing]) => ({ kind, missing })),
+    skippedFaults: Array.from(missingByKind, ([kind, missing]) => ({ kind, missing })).filter(
+      ({ missing }) => missing.length > 0
+    ),
     example: [...pooled.values()][0]?.[0]
   }
   return judgement

@@ -66,13 +66,14 @@ export const metricsJson = (
   failedCriteria: ReadonlyArray<string>,
   about: { readonly model: string; readonly seed: number; readonly versions: Readonly<Record<string, string>> }
 ): string => {
-  const { drift, forgetting, sample, skippedFaults, training } = judgement
+  const { drift, forgetting, sample, skippedFaults, training, triedOn } = judgement
   const metrics = {
     format: 1,
     model: about.model,
     seed: about.seed,
     versions: about.versions,
     fingerprint: sample.fingerprint,
+    tried_on: triedOn,
     failed_criteria: failedCriteria,
     warnings: training.warnings,
     sensors: training.choice.sensors,

@@ -6,6 +6,7 @@ import { cardFigures } from "./CardFigures.js"
 import { count, fixed, interval, minutes, percent, percentInterval, sentence, title } from "./CardFormat.js"
 import { type CaughtFigures, type Evaluation, evaluatedModes, heatpumpsText, type ModeFigures } from "./Evaluation.js"
 import { faultKinds, severities } from "./Faults.js"
+import { mostFalseAlarmsPerWeek } from "./Gate.js"
 import type { Judgement, TriedOn } from "./Judgement.js"
 import { alarmScore } from "./ServiceLoop.js"
 import { episodeHours, fewestMinutes } from "./Trial.js"
@@ -22,11 +23,14 @@ interface CardInput {
   readonly versions: Readonly<Record<string, string>>
 }
 
-/** Its subject is the model. */
-const triedOn: Readonly<Record<TriedOn, (heatpumps: string) => string>> = {
-  "other homes": (heatpumps) => `${heatpumps} that it had never seen`,
-  "later days": (heatpumps) => `the last 20 % of the time of ${heatpumps}, of which it had seen the time before`,
-  "homes it may know": (heatpumps) => `${heatpumps} that it may have been fitted to`
+/** Up to what came of it. */
+const trialOf: Readonly<Record<TriedOn, (heatpumps: string) => string>> = {
+  "other homes": (heatpumps) => `Tried on ${heatpumps} that it had never seen, the model`,
+  "later days": (heatpumps) =>
+    `Tried on the last 20 % of the time of ${heatpumps}, of which it had seen the time before, the model`,
+  "each with a model of the others": (heatpumps) =>
+    `This model knows every home and could be tried on none; models of all homes but one, each tried on the one left out (${heatpumps} in all),`,
+  "homes it may know": (heatpumps) => `Tried on ${heatpumps} that it may have been fitted to, the model`
 }
 
 const keySentence = ({ evaluation, failedCriteria, isGated, judgement }: CardInput): string => {
@@ -36,7 +40,7 @@ const keySentence = ({ evaluation, failedCriteria, isGated, judgement }: CardInp
     alarms === 0
       ? `no false alarm in ${fixed(evaluation.weeks, 1)} heat pump weeks`
       : `${fixed(alarms, 2)} false alarms per heat pump and week (one every ${fixed(1 / alarms, 1)} weeks)`
-  const trial = `Tried on ${triedOn[judgement.triedOn](heatpumpsText(evaluation))}, the model noticed ${percent(caught.share.value)} of the faults put into their data, half of those within ${minutes(caught.medianDelayMinutes)}, and raised ${falseAlarms}.`
+  const trial = `${trialOf[judgement.triedOn](heatpumpsText(evaluation))} noticed ${percent(caught.share.value)} of the faults put into their data, half of those within ${minutes(caught.medianDelayMinutes)}, and raised ${falseAlarms}.`
   if (failedCriteria.length === 0) return `${trial} It meets every criterion for publication.`
   if (judgement.triedOn === "homes it may know")
     return `${trial} It fails ${failedCriteria.length} of the criteria below.`
@@ -75,13 +79,13 @@ const modeRow = (mode: Mode, figures: ModeFigures, reason: string | undefined): 
 }
 
 /** How what was fitted and what was tried are told apart. */
-const methodOf = ({ judgement, seed }: CardInput): string => {
-  const { rounds, sample, split, triedOn } = judgement
+const methodOf = ({ evaluation, judgement, seed }: CardInput): string => {
+  const { sample, split, triedOn } = judgement
   const homes = sample.installations.length
   if (triedOn === "homes it may know")
-    return `Nothing was fitted; tried on ${split.test.length} of ${homes} installations`
+    return `Nothing was fitted; tried on ${evaluation.installations} of ${homes} installations`
   if (triedOn === "later days") return "One installation: the first 80 % of its time fitted, the rest tried on"
-  return rounds > 1
+  return triedOn === "each with a model of the others"
     ? `${homes} installations: each tried with a model of the others; this one is of all`
     : `Split by installation with seed ${seed}: ${split.fit.length} of ${homes} fitted, the thresholds from four folds of these; the other ${split.test.length} tried on, and never fitted`
 }
@@ -91,6 +95,7 @@ const blocksOf = (input: CardInput): ReadonlyArray<Block> => {
   const { drift, forgetting, sample, skippedFaults, training } = judgement
   const weak = weakFaults(evaluation)
   const noticed = percent(evaluation.overall.caught.share.value)
+  const { high, value } = evaluation.overall.falseAlarmsPerWeek
   const isTrained = judgement.triedOn !== "homes it may know"
   const outdoor = modes.flatMap((mode) => {
     const range = training.byMode[mode].outdoorCelsius
@@ -108,6 +113,11 @@ const blocksOf = (input: CardInput): ReadonlyArray<Block> => {
         ...(weak.length === 0
           ? []
           : [`It notices less of these faults than of others: ${weak.join(", ")}; of all, ${noticed}.`]),
+        ...(value <= mostFalseAlarmsPerWeek && high > mostFalseAlarmsPerWeek
+          ? [
+              `So little was tried that ${fixed(high, 2)} false alarms per heat pump and week are not ruled out, more than the ${mostFalseAlarmsPerWeek} that are allowed.`
+            ]
+          : []),
         "Faults are simulated changes of real or pooled records; no labelled faults of real homes exist. Believe the direction more than the last digit.",
         "A fault that is there from the first day, or lasts for days, becomes normal to the model after one to five days.",
         ...(isTrained
@@ -140,7 +150,7 @@ const blocksOf = (input: CardInput): ReadonlyArray<Block> => {
     },
     {
       kind: "paragraph",
-      text: `False alarms per heat pump and week, all modes: ${interval(evaluation.overall.falseAlarmsPerWeek, 2)}, over ${fixed(evaluation.weeks, 1)} heat pump weeks. In brackets everywhere: 90 % intervals.`
+      text: `False alarms per heat pump and week, all modes: ${interval(evaluation.overall.falseAlarmsPerWeek, 2)}, over ${fixed(evaluation.weeks, 1)} heat pump weeks. In brackets everywhere: 90 % intervals, from drawing the installations anew; of what is counted, at least as wide as the count alone would have it.`
     },
     { kind: "heading", text: "By operating mode" },
     {

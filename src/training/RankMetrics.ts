@@ -5,7 +5,9 @@
  * Scores are cut at up to 1,024 quantiles of a sample that is half clean and half faulty. Scores in one bin count as
  * ties; the error of an AUC is below 0.001.
  */
+import type { Interval } from "./ExactIntervals.js"
 import { MersenneTwister } from "./MersenneTwister.js"
+import { quantileOfSorted } from "./Quantile.js"
 
 const mostBins = 1024
 const sampled = 20_000
@@ -44,8 +46,11 @@ export const histogram = (scores: Float64Array, edges: Float64Array): Float64Arr
   return counts
 }
 
-export const addTo = (sum: Float64Array, counts: Float64Array): void => {
-  for (let b = 0; b < sum.length; b++) sum[b]! += counts[b]!
+/** Bin by bin; `bins` are as many as each has. */
+export const sumOf = (histograms: ReadonlyArray<Float64Array>, bins: number): Float64Array => {
+  const sum = new Float64Array(bins)
+  for (const counts of histograms) for (let b = 0; b < bins; b++) sum[b]! += counts[b]!
+  return sum
 }
 
 const totalOf = (counts: Float64Array): number => counts.reduce((sum, count) => sum + count, 0)
@@ -93,7 +98,7 @@ export const rocCurve = (
   return points
 }
 
-/** A figure with the interval in which 90 % of resampled fleets have it; `low` and `high` are NaN for one home. */
+/** A figure with its 90 % interval; `low` and `high` are NaN where there is none. */
 export interface Estimate {
   readonly value: number
   readonly low: number
@@ -102,18 +107,32 @@ export interface Estimate {
 
 const replicates = 400
 
-/** Draws homes with replacement and takes the 5 % and 95 % quantiles of the figure. */
-export const bootstrap = (homes: number, seed: number, figure: (drawn: ReadonlyArray<number>) => number): Estimate => {
-  const value = figure(Array.from({ length: homes }, (_, i) => i))
-  if (homes < 2) return { value, low: Number.NaN, high: Number.NaN }
+/** All homes first, then as many of them with replacement, again and again; of one home nothing can be drawn. */
+export type Draws = ReadonlyArray<ReadonlyArray<number>>
+
+export const drawHomes = (homes: number, seed: number): Draws => {
+  const everybody = Array.from({ length: homes }, (_, i) => i)
+  if (homes < 2) return [everybody]
   const random = new MersenneTwister(seed)
-  const draws: Array<number> = []
-  for (let r = 0; r < replicates; r++) {
-    const drawn = Array.from({ length: homes }, () => Math.floor(random.random() * homes))
-    const drawnValue = figure(drawn)
-    if (!Number.isNaN(drawnValue)) draws.push(drawnValue)
-  }
-  const sorted = draws.sort((a, b) => a - b)
-  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN
-  return { value, low: at(0.05), high: at(0.95) }
+  const draw = () => everybody.map(() => Math.floor(random.random() * homes))
+  return [everybody, ...Array.from({ length: replicates }, draw)]
 }
+
+/** Each figure of all homes, and the 5 % and 95 % quantiles of it over the draws that have it. */
+export const bootstrap = (
+  draws: Draws,
+  figures: (drawn: ReadonlyArray<number>) => ReadonlyArray<number>
+): ReadonlyArray<Estimate> => {
+  const [values, ...drawn] = draws.map(figures)
+  return values!.map((value, f) => {
+    const sorted = Float64Array.from(drawn.map((each) => each[f]!).filter((each) => !Number.isNaN(each))).sort()
+    return { value, low: quantileOfSorted(sorted, 0.05), high: quantileOfSorted(sorted, 0.95) }
+  })
+}
+
+/** At least as wide as an interval from elsewhere; that one where there is no other. */
+export const widenedTo = ({ value, low, high }: Estimate, least: Interval): Estimate => ({
+  value,
+  low: Number.isNaN(low) ? least.low : Math.min(low, least.low),
+  high: Number.isNaN(high) ? least.high : Math.max(high, least.high)
+})

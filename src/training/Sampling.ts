@@ -85,3 +85,24 @@ const sampleColumn = (values: Float64Array, rows: Uint32Array): SampledColumn =>
   })
   return { values: Float64Array.from(rows, (row) => values[row]!), previous }
 }
+
+/** What was sampled before a share of the heat pump's time had passed. */
+export const earlierSample = (records: SampledRecords, share: number): SampledRecords => {
+  const times = records.flatMap(({ timestampsMs }) => [...timestampsMs.subarray(0, 1), ...timestampsMs.subarray(-1)])
+  const firstMs = Math.min(...times)
+  const untilMs = firstMs + share * (Math.max(...times) - firstMs)
+  return records.map(({ columns, previousMs, timestampsMs }) => {
+    const next = timestampsMs.findIndex((timeMs) => timeMs >= untilMs)
+    const end = next < 0 ? timestampsMs.length : next
+    return {
+      timestampsMs: timestampsMs.subarray(0, end),
+      previousMs: previousMs.subarray(0, end),
+      columns: new Map(
+        Array.from(columns, ([name, { previous, values }]) => [
+          name,
+          { values: values.subarray(0, end), previous: previous.subarray(0, end) }
+        ])
+      )
+    }
+  })
+}

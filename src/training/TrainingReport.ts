@@ -81,6 +81,7 @@ export const trainingLines = (metadata: Metadata): ReadonlyArray<Line> => [
 const triedOn: Readonly<Record<TriedOn, (heatpumps: string) => string>> = {
   "other homes": (heatpumps) => `${heatpumps} not fitted`,
   "later days": (heatpumps) => `the last 20 % of the time of ${heatpumps}, not fitted`,
+  "each with a model of the others": (heatpumps) => `${heatpumps}, each with a model of the others`,
   "homes it may know": (heatpumps) => `${heatpumps} that it may have been fitted to`
 }
 

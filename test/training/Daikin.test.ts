@@ -1,11 +1,15 @@
 /** One real heat pump for four days: far too little, and it must be said. */
 import { assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { evaluate } from "../../src/training/Evaluation.js"
 import { failedCriteria } from "../../src/training/Gate.js"
 import { type Judgement, judge } from "../../src/training/Judgement.js"
 import { metricsJson } from "../../src/training/Metrics.js"
 import { modelCard } from "../../src/training/ModelCard.js"
+import { riverCandidate } from "../../src/training/RiverCandidate.js"
+import { readTrainable, trainWhitened } from "../../src/training/Trainer.js"
 import { judgementLines } from "../../src/training/TrainingReport.js"
+import { tryHome } from "../../src/training/Trial.js"
 import { daikinHome } from "../support/daikin.js"
 import { memoryDataset } from "../support/memoryDataset.js"
 import { quiet } from "../support/trainedFleet.js"
@@ -67,6 +71,28 @@ describe("A recording of a real Daikin Altherma", () => {
     assert.include(markdown, "over 0.1 heat pump weeks")
     assert.notInclude(markdown, "NaN")
   })
+  it("fits the baseline that it is compared with to the same 80 % of the time", async () => {
+    const home = daikinHome()
+    const [firstMs, lastMs] = [home.timestampsMs[0]!, home.timestampsMs.at(-1)!]
+    const end = home.timestampsMs.findIndex((timeMs) => timeMs >= firstMs + 0.8 * (lastMs - firstMs))
+    const early = {
+      ...home,
+      timestampsMs: home.timestampsMs.slice(0, end),
+      columns: new Map(Array.from(home.columns, ([name, values]) => [name, values.slice(0, end)]))
+    }
+    const { model } = await Effect.runPromise(
+      readTrainable(memoryDataset("Altherma", [early]), options, quiet).pipe(
+        Effect.andThen((sample) => trainWhitened(sample, options.seed, quiet))
+      )
+    )
+    const candidate = riverCandidate("whitened half-space trees", model)
+    const [trial] = tryHome([candidate], home, 0, { seed: options.seed, episodesPerHome: 120, countFromShare: 0.8 })
+    const expected = evaluate(candidate.name, [trial!], options.seed)
+    const baseline = judgement.evaluations.find(({ name }) => name === candidate.name)!
+    assert.isAbove(expected.byMode.heating.cleanScore.q95, 0)
+    assert.deepStrictEqual(baseline.byMode.heating.cleanScore, expected.byMode.heating.cleanScore)
+  })
+
   it("judged as a champion, claims neither that it was fitted nor that it was not", async () => {
     const alone = await Effect.runPromise(
       judge(

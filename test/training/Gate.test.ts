@@ -35,6 +35,27 @@ const constant = (score: number): Candidate => ({
   }
 })
 
+/** Alarms only at what the sound model scores above `threshold`; ranks records as it does. */
+const deafer = (threshold: number): Candidate => ({
+  ...sound,
+  name: `above ${threshold}`,
+  detectors: (features): Detectors => {
+    const detectors = sound.detectors(features)
+    const raised = (score: number) =>
+      score <= threshold ? (score * 0.7) / threshold : 1 - ((1 - score) * 0.3) / (1 - threshold)
+    const wrap = ({ scoreOne, ...detector }: Detectors["heating"]) => ({
+      ...detector,
+      scoreOne: (values: Float64Array) => raised(scoreOne(values))
+    })
+    return {
+      heating: wrap(detectors.heating),
+      cooling: wrap(detectors.cooling),
+      water: wrap(detectors.water),
+      standby: wrap(detectors.standby)
+    }
+  }
+})
+
 /** Takes each sensor's value for another's. */
 const shuffled: Candidate = {
   ...sound,
@@ -60,6 +81,8 @@ const candidates = [
   sound,
   constant(0.05),
   constant(0.9),
+  deafer(0.75),
+  deafer(0.9),
   shuffled,
   riverCandidate("unchecked", unchecked),
   ...anchors(sensors, records)
@@ -107,6 +130,28 @@ describe("Gate", () => {
       /heating: in alarm \d+\.\d\d % of the time on clean data, at most 0\.10 % is allowed/
     )
     assert.match(failed("constant 0.9"), /false alarms per heat pump and week, at most 0\.5 are allowed/)
+  })
+
+  it("refuses a threshold so high that hardly a fault is noticed, whatever the scores would tell", () => {
+    const { byMode, overall } = evaluations.get("above 0.9")!
+    assert.isAbove(byMode.heating.meanKindRocAuc.value, 0.9)
+    assert.strictEqual(overall.falseAlarmsPerWeek.value, 0)
+    assert.deepStrictEqual(failedCriteria(input("above 0.9")), [
+      `all modes: ${overall.caught.caught} of ${overall.caught.episodes} faults noticed, at least 40 % are needed`
+    ])
+  })
+
+  it("refuses a threshold that notices less than the champion's, unless that one alarms more than is allowed", () => {
+    const champion = evaluations.get("sound")!
+    assert.deepStrictEqual(failedCriteria(input("above 0.75")), [])
+    assert.match(
+      failed("above 0.75", { champion }),
+      /^all modes: \d\d\.\d % of the faults noticed, the champion notices \d\d\.\d %\nheating: \d\d\.\d % of/
+    )
+    const alarming = evaluations.get("constant 0.9")!
+    assert.strictEqual(alarming.overall.caught.share.value, 1)
+    assert.deepStrictEqual(failedCriteria(input("sound", { champion: alarming })), [])
+    assert.deepStrictEqual(failedCriteria(input("sound", { champion: evaluations.get("above 0.75")! })), [])
   })
 
   it("refuses a scorer whose features were mixed up", () => {

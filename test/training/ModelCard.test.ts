@@ -5,9 +5,11 @@ import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { faultKinds } from "../../src/training/Faults.js"
+import type { HomeRecords } from "../../src/training/HomeRecords.js"
 import { type Judgement, judge } from "../../src/training/Judgement.js"
 import { metricsJson } from "../../src/training/Metrics.js"
 import { modelCard } from "../../src/training/ModelCard.js"
+import { judgementLines } from "../../src/training/TrainingReport.js"
 import { dumpDom, hasChromium, screenshot } from "../support/chromium.js"
 import { memoryDataset } from "../support/memoryDataset.js"
 import { quiet, smallFleet } from "../support/trainedFleet.js"
@@ -24,9 +26,14 @@ const options = {
   seed: 42
 }
 const about = { model: "AERO_SLM", seed: 42, versions: { telemetry: "0.1.0", river: "0.23.0" } }
-const judgeFleet = (fleet: typeof homes) =>
+const judgeFleet = (fleet: typeof homes, minInstallations = options.minInstallations) =>
   Effect.runPromise(
-    judge(memoryDataset("AERO_SLM", fleet), options, { champion: undefined, evaluateOnly: false }, quiet)
+    judge(
+      memoryDataset("AERO_SLM", fleet),
+      { ...options, minInstallations },
+      { champion: undefined, evaluateOnly: false },
+      quiet
+    )
   )
 const cardOf = (judgement: Judgement, failedCriteria: ReadonlyArray<string>) =>
   modelCard({ ...about, judgement, evaluation: judgement.evaluations[0]!, failedCriteria, isGated: true })
@@ -55,6 +62,43 @@ describe("Judgement", () => {
   })
 })
 
+/** What a home sends that has no probe of the return. */
+const withoutReturn = (home: HomeRecords): HomeRecords => ({
+  ...home,
+  columns: new Map([...home.columns].filter(([name]) => name !== "temp_heat_pump_return"))
+})
+
+describe("Judgement of homes that lack a field", () => {
+  it("says that a fault was not injected only where no home that was tried has the fields for it", async () => {
+    // Of the fitted ones, which the drift is looked at in.
+    const [lacking] = judgement.split.fit
+    const one = await judgeFleet(homes.map((home) => (home.installationId === lacking ? withoutReturn(home) : home)))
+    assert.isAbove(one.evaluations[0]!.overall.byKind["return offset"].episodes, 0)
+    assert.deepStrictEqual(one.skippedFaults, [])
+    const all = await judgeFleet(homes.map(withoutReturn))
+    assert.deepInclude(all.skippedFaults, { kind: "return offset", missing: ["temp_heat_pump_return"] })
+    assert.include(cardOf(all, []).markdown, "* Not injected: return offset, for want of temp_heat_pump_return\n")
+  })
+})
+
+describe("Judgement of three homes", () => {
+  it("says that each was tried with a model of the others, and what is shipped knows them all", async () => {
+    const [first, ...rest] = homes.slice(0, 3)
+    const three = await judgeFleet([withoutReturn(first!), ...rest], 2)
+    assert.strictEqual(three.training.byMode.heating.heatpumps, 3)
+    assert.deepStrictEqual(three.skippedFaults, [])
+    const { html, markdown } = cardOf(three, [])
+    assert.match(
+      markdown,
+      /^This model knows every home and could be tried on none; models of all homes but one, each tried on the one left out \(3 heat pumps in all\), noticed \d+ % of /m
+    )
+    assert.include(markdown, "* 3 installations: each tried with a model of the others; this one is of all\n")
+    for (const text of [html, markdown]) assert.notMatch(text, /never seen|Not injected/)
+    assert.match(judgementLines(three, [])[0]![1], /, on 3 heat pumps, each with a model of the others$/)
+    assert.strictEqual(JSON.parse(metricsJson(three, [], about)).tried_on, "each with a model of the others")
+  })
+})
+
 describe("ModelCard", () => {
   it("says in its first sentence what a household will notice", () => {
     const { markdown } = cardOf(judgement, [])
@@ -69,6 +113,26 @@ describe("ModelCard", () => {
       assert.include(markdown, `* ${warning[0]!.toUpperCase()}${warning.slice(1)}.\n`)
     assert.notInclude(markdown, "NaN")
     assert.notInclude(markdown, "undefined")
+  })
+
+  it("warns where more false alarms than are allowed may have been missed for want of time", () => {
+    const [evaluation] = judgement.evaluations
+    const markdownOf = (value: number, high: number) => {
+      const overall = { ...evaluation!.overall, falseAlarmsPerWeek: { value, low: 0, high } }
+      return modelCard({
+        ...about,
+        judgement,
+        evaluation: { ...evaluation!, overall },
+        failedCriteria: [],
+        isGated: true
+      }).markdown
+    }
+    assert.include(
+      markdownOf(0, 0.7),
+      "* So little was tried that 0.70 false alarms per heat pump and week are not ruled out, more than the 0.5 that are allowed.\n"
+    )
+    assert.notInclude(markdownOf(0.1, 0.45), "So little was tried")
+    assert.notInclude(markdownOf(0.6, 0.9), "So little was tried")
   })
 
   it("names what it notices clearly less than the rest among the cautions, the worst first", () => {

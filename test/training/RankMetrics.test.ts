@@ -3,13 +3,15 @@ import { assert, describe, it } from "@effect/vitest"
 import * as fc from "fast-check"
 import { MagnitudeHistogram, quantile, quantileOfSorted } from "../../src/training/Quantile.js"
 import {
-  addTo,
   averagePrecision,
   bootstrap,
+  drawHomes,
   histogram,
   quantileEdges,
   rocAuc,
-  rocCurve
+  rocCurve,
+  sumOf,
+  widenedTo
 } from "../../src/training/RankMetrics.js"
 
 const score = fc.integer({ min: 0, max: 40 }).map((n) => n / 40)
@@ -105,9 +107,8 @@ describe("rank metrics", () => {
         for (const value of values) expected[edges.filter((edge) => edge <= value).length]!++
         const counts = histogram(values, edges)
         assert.deepStrictEqual(counts, expected)
-        addTo(expected, counts)
         assert.deepStrictEqual(
-          expected,
+          sumOf([expected, counts], counts.length),
           counts.map((count) => 2 * count)
         )
       })
@@ -128,28 +129,39 @@ describe("rank metrics", () => {
 })
 
 describe("bootstrap", () => {
+  const bootstrapped = (homes: number, seed: number, figure: (drawn: ReadonlyArray<number>) => number) =>
+    bootstrap(drawHomes(homes, seed), (drawn) => [figure(drawn)])[0]!
+
   it("has the interval in which 90 % of the resampled means lie, the same for the same seed", () => {
     const values = many(40, (i) => i)
     const mean = (drawn: ReadonlyArray<number>) => drawn.reduce((sum, i) => sum + values[i]!, 0) / drawn.length
-    const { high, low, value } = bootstrap(40, 1, mean)
+    const { high, low, value } = bootstrapped(40, 1, mean)
     assert.strictEqual(value, 19.5)
     // A mean's standard error is 11.54 / √40 = 1.83; 400 replicates find its 5 % quantile within about 0.4.
     assert.approximately(low, 19.5 - 1.645 * 1.83, 0.5)
     assert.approximately(high, 19.5 + 1.645 * 1.83, 0.5)
-    assert.deepStrictEqual(bootstrap(40, 1, mean), { value, low, high })
-    assert.notDeepEqual(bootstrap(40, 2, mean), { value, low, high })
+    assert.deepStrictEqual(bootstrapped(40, 1, mean), { value, low, high })
+    assert.notDeepEqual(bootstrapped(40, 2, mean), { value, low, high })
   })
 
   it("has none of one home, nor of a figure that is never there", () => {
     assert.deepStrictEqual(
-      bootstrap(1, 1, () => 3),
+      bootstrapped(1, 1, () => 3),
       { value: 3, low: Number.NaN, high: Number.NaN }
     )
-    const absent = bootstrap(3, 1, () => Number.NaN)
+    const absent = bootstrapped(3, 1, () => Number.NaN)
     assert.deepStrictEqual(absent, { value: Number.NaN, low: Number.NaN, high: Number.NaN })
     assert.deepStrictEqual(
-      bootstrap(2, 1, ([first]) => (first === 0 ? 5 : Number.NaN)),
+      bootstrapped(2, 1, ([first]) => (first === 0 ? 5 : Number.NaN)),
       { value: 5, low: 5, high: 5 }
     )
+  })
+
+  it("is widened to another interval on either side, and is that one where there is none", () => {
+    const estimate = { value: 5, low: 4, high: 6 }
+    assert.deepStrictEqual(widenedTo(estimate, { low: 3, high: 5.5 }), { value: 5, low: 3, high: 6 })
+    assert.deepStrictEqual(widenedTo(estimate, { low: 4.5, high: 7 }), { value: 5, low: 4, high: 7 })
+    const none = { value: 5, low: Number.NaN, high: Number.NaN }
+    assert.deepStrictEqual(widenedTo(none, { low: 4.5, high: 7 }), { value: 5, low: 4.5, high: 7 })
   })
 })

@@ -8,7 +8,7 @@ import type { InstallationRecords } from "../../src/training/InstallationRecords
 import { measurementsOf } from "../../src/training/Measurements.js"
 import { MersenneTwister } from "../../src/training/MersenneTwister.js"
 import { modesOfRecords } from "../../src/training/ModesOfRecords.js"
-import { sampleRecords } from "../../src/training/Sampling.js"
+import { earlierSample, sampleRecords } from "../../src/training/Sampling.js"
 import { SensorCoverage } from "../../src/training/SensorCoverage.js"
 import { simulateHome } from "../support/fleet.js"
 import { soil } from "../support/fleetDirt.js"
@@ -194,6 +194,24 @@ describe("Sampling", () => {
     })
     assert.deepStrictEqual(sampleRecords(home, { share: 200, seed: 1 }), sample)
     assert.notDeepEqual(sampleRecords(home, { share: 200, seed: 2 })[0]!.timestampsMs, sample[0]!.timestampsMs)
+  })
+
+  it("of the first part of the time has nothing of the rest, and all of what was before it", () => {
+    const sample = sampleRecords(home, { share: 200, seed: 1 })
+    const times = sample.flatMap(({ timestampsMs }) => [...timestampsMs])
+    const [firstMs, lastMs] = [Math.min(...times), Math.max(...times)]
+    const earlier = earlierSample(sample, 0.8)
+    for (const [code, { columns, previousMs, timestampsMs }] of earlier.entries()) {
+      const whole = sample[code]!
+      const kept = whole.timestampsMs.filter((timeMs) => timeMs < firstMs + 0.8 * (lastMs - firstMs))
+      assert.deepStrictEqual(timestampsMs, kept)
+      assert.deepStrictEqual(previousMs, whole.previousMs.slice(0, kept.length))
+      assert.deepStrictEqual([...columns.keys()], [...whole.columns.keys()])
+      for (const [name, { previous, values }] of columns) {
+        assert.deepStrictEqual(values, whole.columns.get(name)!.values.slice(0, kept.length))
+        assert.deepStrictEqual(previous, whole.columns.get(name)!.previous.slice(0, kept.length))
+      }
+    }
   })
 
   /** FNV-1a: http://www.isthe.com/chongo/tech/comp/fnv/ */
