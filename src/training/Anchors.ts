@@ -33,6 +33,7 @@ const momentsOf = (d: number, homes: ReadonlyArray<ModeRecords>): Moments => {
       }
     }
   }
+  if (d === 0) return { mean, deviation: mean, precision: mean }
   const deviation = Float64Array.from({ length: d }, (_, j) => Math.sqrt(covariance[j * d + j]!) + 1e-6)
   const correlation = new Matrix(d, d)
   for (let a = 0; a < d; a++) {
@@ -45,15 +46,15 @@ const momentsOf = (d: number, homes: ReadonlyArray<ModeRecords>): Moments => {
 
 type Statistic = (z: Float64Array, moments: Moments) => number
 
-/** Squared distance from the fleet's mean, in units of the fleet's covariance, per sensor. */
+/** Squared distance from the fleet's mean, in units of the fleet's covariance, per sensor; 0 without any sensor. */
 const mahalanobis: Statistic = (z, { precision }) => {
   const d = z.length
   let sum = 0
   for (let a = 0; a < d; a++) for (let b = 0; b < d; b++) sum += z[a]! * precision[a * d + b]! * z[b]!
-  return sum / d
+  return sum / Math.max(1, d)
 }
 
-const meanAbsoluteZ: Statistic = (z) => z.reduce((sum, value) => sum + Math.abs(value), 0) / z.length
+const meanAbsoluteZ: Statistic = (z) => z.reduce((sum, value) => sum + Math.abs(value), 0) / Math.max(1, z.length)
 
 const nothing = () => {}
 

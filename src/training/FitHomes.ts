@@ -5,7 +5,7 @@
 import { Effect } from "effect"
 import { type Mode, statusSensor } from "../domain/Mode.js"
 import type { Dataset, DatasetRange } from "./Dataset.js"
-import { type HomeRecords, spanDays } from "./HomeRecords.js"
+import { coveredDays, earlier, type HomeRecords } from "./HomeRecords.js"
 import { measurementsOf } from "./Measurements.js"
 import { type ModeRecords, modeRecords, thinned } from "./ModeRecords.js"
 import type { ModeRecordsByMode } from "./ResidualTraining.js"
@@ -16,7 +16,7 @@ const mostRecords = 4_000_000
 /** `checksRange`: false only to show what becomes of a model without any check of its data. */
 export const recordsByMode = (home: HomeRecords, sensors: ReadonlyArray<string>, checksRange = true) => {
   const measurements = checksRange ? measurementsOf({ heatpumpId: undefined, ...home }) : home
-  const days = spanDays(home)
+  const days = coveredDays(home)
   const records = (mode: Mode) => modeRecords(measurements, mode, sensors, days, checksRange)
   return {
     heating: records("heating"),
@@ -38,6 +38,8 @@ export const readFitHomes = Effect.fn("FitHomes.read")(function* (
   options: { readonly model: string; readonly range: DatasetRange },
   installationIds: ReadonlyArray<string>,
   sensors: ReadonlyArray<string>,
+  /** Of each home's time, the first. */
+  share: number,
   onHome: (done: number) => Effect.Effect<void>
 ) {
   const wanted = new Set([...sensors, statusSensor])
@@ -48,7 +50,7 @@ export const readFitHomes = Effect.fn("FitHomes.read")(function* (
     const most = Math.floor(mostRecords / installationIds.length / Math.max(1, heatpumps.length))
     for (const heatpump of heatpumps) {
       if (heatpump.timestampsMs.length === 0) continue
-      const { cooling, heating, standby, water } = recordsByMode(heatpump, sensors)
+      const { cooling, heating, standby, water } = recordsByMode(earlier(heatpump, share), sensors)
       homes.push({
         heating: thinned(heating, most),
         cooling: thinned(cooling, most),
@@ -60,28 +62,3 @@ export const readFitHomes = Effect.fn("FitHomes.read")(function* (
   }
   return homes
 })
-
-/** The records before a share of each home's time has passed. */
-export const earlier = (home: Readonly<Record<Mode, ModeRecords>>, share: number) => {
-  const all = Object.values(home)
-  const firstMs = Math.min(...all.map(({ timestampsMs }) => timestampsMs[0] ?? Number.POSITIVE_INFINITY))
-  const lastMs = Math.max(...all.map(({ timestampsMs }) => timestampsMs.at(-1) ?? Number.NEGATIVE_INFINITY))
-  const untilMs = firstMs + share * (lastMs - firstMs)
-  const cut = ({ timestampsMs, values, ...rest }: ModeRecords): ModeRecords => {
-    const width = timestampsMs.length === 0 ? 0 : values.length / timestampsMs.length
-    const next = timestampsMs.findIndex((timeMs) => timeMs >= untilMs)
-    const end = next < 0 ? timestampsMs.length : next
-    return {
-      ...rest,
-      spanDays: rest.spanDays * share,
-      timestampsMs: timestampsMs.subarray(0, end),
-      values: values.subarray(0, end * width)
-    }
-  }
-  return {
-    heating: cut(home.heating),
-    cooling: cut(home.cooling),
-    water: cut(home.water),
-    standby: cut(home.standby)
-  }
-}

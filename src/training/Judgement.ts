@@ -2,8 +2,8 @@
  * A training that is judged: fit on some homes, tried on others beside a champion and the baselines, drift and
  * forgetting looked at, and the gate's verdict.
  *
- * - Shipped is the model of the homes to fit (80 %), over all of their time: a season that is left out of a model is a
- *   season of false alarms. Its thresholds come from four folds of these homes; the other 20 % never touch it.
+ * - Shipped is the model of the homes to fit (80 %, at most 500), over all of their time: a season that is left out of
+ *   a model is a season of false alarms. Its thresholds come from four folds of these homes; the other 20 % never touch it.
  * - The drift figures are those of a twin that saw only the first 80 % of the time, run through the last 20 % of it.
  * - Fewer than five installations: each in turn is tried with a model of the others; shipped is the model of all.
  * - One installation: the model of its first 80 % of time, tried on the rest.
@@ -14,17 +14,18 @@
 import { Effect } from "effect"
 import type { Model } from "../artifact/RiverPipeline.js"
 import { type Mode, modes } from "../domain/Mode.js"
+import { canonicalModel } from "../domain/ModelName.js"
 import { eventLoopTurn } from "../eventLoopTurn.js"
 import { anchors, meanAbsoluteZName } from "./Anchors.js"
 import type { Dataset } from "./Dataset.js"
 import { type Evaluation, evaluate } from "./Evaluation.js"
 import { type FaultKind, faultFields, faultKinds, missingFields } from "./Faults.js"
-import { collectModes, earlier, readFitHomes } from "./FitHomes.js"
-import type { FleetOptions, FleetSample } from "./FleetSample.js"
+import { collectModes, readFitHomes } from "./FitHomes.js"
+import { type FleetOptions, type FleetSample, NotEnoughData } from "./FleetSample.js"
 import { type Forgetting, tryForgetting } from "./Forgetting.js"
 import type { HomeRecords } from "./HomeRecords.js"
 import type { OnProgress } from "./Progress.js"
-import { chooseSensors, type ResidualTraining, trainResidual } from "./ResidualTraining.js"
+import { chooseSensors, fewestSensors, type ResidualTraining, trainResidual } from "./ResidualTraining.js"
 import { riverCandidate } from "./RiverCandidate.js"
 import { earlierSample } from "./Sampling.js"
 import { fieldsOf } from "./ServiceLoop.js"
@@ -92,6 +93,10 @@ export const judge = Effect.fn("Judgement.judge")(function* (
   const { seed } = options
   const sample = yield* readTrainable(dataset, options, onProgress)
   const choice = chooseSensors(sample.coverage)
+  if (choice.sensors.length < fewestSensors && !other.evaluateOnly) {
+    const message = `a model is made of at least ${fewestSensors} sensors that nine in ten heat pumps measure and that move; of those that it can use ${canonicalModel(options.model)} has ${choice.sensors.join(", ") || "none"}: nothing was trained; let the loggers send ${choice.missing.join(", ")}`
+    return yield* new NotEnoughData({ message })
+  }
   const splits = splitByInstallation(sample.installations, seed)
   const [only] = sample.installations
   const isSingle = splits.length === 0
@@ -99,11 +104,10 @@ export const judge = Effect.fn("Judgement.judge")(function* (
   const heatpumpsOf = (ids: ReadonlyArray<string>) => sample.owners.filter((owner) => ids.includes(owner)).length
 
   const fitHomes = Effect.fnUntraced(function* (subject: string, ids: ReadonlyArray<string>, share: number) {
-    const homes = yield* readFitHomes(dataset, options, ids, choice.sensors, (done) =>
+    const homes = yield* readFitHomes(dataset, options, ids, choice.sensors, share, (done) =>
       onProgress({ step: "fitting", subject, done, total: ids.length })
     )
-    const kept = share < 1 ? homes.map((home) => earlier(home, share)) : homes
-    const byMode = collectModes(kept)
+    const byMode = collectModes(homes)
     // Nothing is trained where only a champion is judged; the anchors need the records all the same.
     const training = other.evaluateOnly
       ? trainResidual({ sensors: [], missing: [] }, collectModes([]), 0)

@@ -1,11 +1,15 @@
 /** The records of one heat pump in one operating mode that a linear model can be fitted to. */
 import { type Mode, modeOfStatus, statusSensor } from "../domain/Mode.js"
 import type { HomeRecords } from "./HomeRecords.js"
+import { MersenneTwister } from "./MersenneTwister.js"
+import { hash } from "./Sampling.js"
 
 export interface ModeRecords {
   readonly installationId: string
-  /** From its first record to its last, whatever the mode: what alarms are counted per. */
-  readonly spanDays: number
+  /** Of the home, whatever the mode, and however many of the records are kept. */
+  readonly coveredDays: number
+  /** Of the mode's records, those that are kept here: alarms are counted per this share of the days. */
+  readonly keptShare: number
   readonly timestampsMs: Float64Array
   /** A row per record, complete: every value a finite one within its physical range. */
   readonly values: Float64Array
@@ -32,7 +36,7 @@ export const modeRecords = (
   home: HomeRecords,
   mode: Mode,
   sensors: ReadonlyArray<string>,
-  spanDays: number,
+  coveredDays: number,
   checksRange = true
 ): ModeRecords => {
   const status = home.columns.get(statusSensor)
@@ -56,7 +60,8 @@ export const modeRecords = (
   }
   return {
     installationId: home.installationId,
-    spanDays,
+    coveredDays,
+    keptShare: 1,
     timestampsMs: kept.slice(0, rows),
     values: values.slice(0, rows * width)
   }
@@ -64,20 +69,29 @@ export const modeRecords = (
 
 const blockRecords = 2_880
 
-/** At most about `most` records, as blocks of two days' records spread evenly, so that every season keeps its share. */
+/**
+ * At most `most` records, as blocks of two days' records spread evenly. Where the first begins is each home's own, so
+ * that homes with a block or two still cover every season together.
+ */
 export const thinned = (records: ModeRecords, most: number): ModeRecords => {
   const count = records.timestampsMs.length
   if (count <= most) return records
   const width = records.values.length / count
   const blocks = Math.max(1, Math.floor(most / blockRecords))
   const size = Math.min(blockRecords, most)
-  const starts = Array.from({ length: blocks }, (_, b) => Math.floor((b * (count - size)) / Math.max(1, blocks - 1)))
+  const phase = new MersenneTwister(hash(records.installationId)).random()
+  const starts = Array.from({ length: blocks }, (_, b) => Math.floor(((b + phase) * count) / blocks))
+  // What of the last block lies beyond the end is taken from the beginning: every record is kept as often as any other.
+  const beyond = Math.max(0, starts.at(-1)! + size - count)
   const timestampsMs = new Float64Array(blocks * size)
   const values = new Float64Array(blocks * size * width)
-  for (const [b, start] of starts.entries()) {
-    timestampsMs.set(records.timestampsMs.subarray(start, start + size), b * size)
-    values.set(records.values.subarray(start * width, (start + size) * width), b * size * width)
+  let rows = 0
+  const keep = (start: number, end: number) => {
+    timestampsMs.set(records.timestampsMs.subarray(start, end), rows)
+    values.set(records.values.subarray(start * width, end * width), rows * width)
+    rows += end - start
   }
-  // Alarms are counted per week of what is left.
-  return { ...records, spanDays: (records.spanDays * blocks * size) / count, timestampsMs, values }
+  keep(0, beyond)
+  for (const start of starts) keep(start, Math.min(start + size, count))
+  return { ...records, keptShare: rows / count, timestampsMs, values }
 }

@@ -87,7 +87,7 @@ const methodOf = ({ evaluation, judgement, seed }: CardInput): string => {
   if (triedOn === "later days") return "One installation: the first 80 % of its time fitted, the rest tried on"
   return triedOn === "each with a model of the others"
     ? `${homes} installations: each tried with a model of the others; this one is of all`
-    : `Split by installation with seed ${seed}: ${split.fit.length} of ${homes} fitted, the thresholds from four folds of these; the other ${split.test.length} tried on, and never fitted`
+    : `Split by installation with seed ${seed}: ${split.fit.length} of ${homes} fitted, the thresholds from four folds of these; ${split.test.length} others tried on, and never fitted`
 }
 
 const blocksOf = (input: CardInput): ReadonlyArray<Block> => {

@@ -116,12 +116,15 @@ const replay = (
   }
 }
 
-/** g: the clipped root mean square, or a 99.9 % quantile at that of a normal distribution when that is wider. */
-const scaleOf = (model: Uncalibrated, residuals: ReadonlyArray<Float64Array>): Float64Array => {
-  const histograms = Array.from({ length: 2 * model.prior.mean.length }, () => new MagnitudeHistogram())
+/**
+ * g of d columns of G from `first` on: the clipped root mean square, or a 99.9 % quantile at that of a normal
+ * distribution when that is wider.
+ */
+const scaleOf = (model: Uncalibrated, residuals: ReadonlyArray<Float64Array>, first: number): Float64Array => {
+  const histograms = Array.from(model.prior.mean, () => new MagnitudeHistogram())
   for (const home of residuals) {
     replay(model, home, (columns, isFirst) => {
-      if (isFirst) for (let c = 0; c < columns.length; c++) histograms[c]!.add(Math.abs(columns[c]!))
+      if (isFirst) for (let j = 0; j < histograms.length; j++) histograms[j]!.add(Math.abs(columns[first + j]!))
     })
   }
   return Float64Array.from(histograms, (histogram) =>
@@ -131,21 +134,6 @@ const scaleOf = (model: Uncalibrated, residuals: ReadonlyArray<Float64Array>): F
       smallestScale
     )
   )
-}
-
-/** Without a limit first: that of the residual now does not depend on the window. */
-const withWindowLimit = (
-  model: Omit<Uncalibrated, "windowLimit">,
-  residuals: ReadonlyArray<Float64Array>
-): Uncalibrated => {
-  const d = model.prior.mean.length
-  const unlimited = { ...model, windowLimit: new Float64Array(d).fill(Number.POSITIVE_INFINITY) }
-  return {
-    ...model,
-    windowLimit: scaleOf(unlimited, residuals)
-      .subarray(0, d)
-      .map((g) => windowLimitFactor * g)
-  }
 }
 
 /** S of every sighting. */
@@ -211,18 +199,20 @@ const fitUncalibrated = (
   sensors: ReadonlyArray<string>,
   homes: ReadonlyArray<ModeRecords>
 ): Omit<ResidualModel, "threshold"> => {
+  const d = sensors.length
   const map = fitResidualMap(sensors, homes)
   const residuals = homes.map((home) => residualsOf(map, home))
-  const model = withWindowLimit(
-    {
-      map,
-      prior: priorOf(mode, sensors.length, residuals),
-      sightingsPerRecord: sightingsOfRecords(homes),
-      windowSightings: windowSightings[mode]
-    },
-    residuals
-  )
-  return { ...model, scale: scaleOf(model, residuals) }
+  const unlimited = {
+    map,
+    prior: priorOf(mode, d, residuals),
+    sightingsPerRecord: sightingsOfRecords(homes),
+    windowSightings: windowSightings[mode],
+    windowLimit: new Float64Array(d).fill(Number.POSITIVE_INFINITY)
+  }
+  // That of the residuals now does not depend on the window.
+  const ofResiduals = scaleOf(unlimited, residuals, 0)
+  const model = { ...unlimited, windowLimit: ofResiduals.map((g) => windowLimitFactor * g) }
+  return { ...model, scale: Float64Array.of(...ofResiduals, ...scaleOf(model, residuals, d)) }
 }
 
 const partOf = ({ timestampsMs, values, ...home }: ModeRecords, from: number, to: number): ModeRecords => {
@@ -230,17 +220,26 @@ const partOf = ({ timestampsMs, values, ...home }: ModeRecords, from: number, to
   return { ...home, timestampsMs: timestampsMs.subarray(from, to), values: values.subarray(from * width, to * width) }
 }
 
-/** What is left out of the fit in turn: homes, or stretches of time of the only home. */
+/**
+ * What is left out of the fit in turn: installations with all of their heat pumps, which share a house, or stretches of
+ * time of the only installation.
+ */
 const foldsOf = (homes: ReadonlyArray<ModeRecords>): ReadonlyArray<ReadonlyArray<ModeRecords>> => {
-  const [only] = homes
-  const parts =
-    homes.length === 1 && only !== undefined
-      ? Array.from({ length: folds }, (_, f) => {
-          const at = (fold: number) => Math.floor((fold * only.timestampsMs.length) / folds)
-          return partOf(only, at(f), at(f + 1))
-        })
-      : homes
-  return Array.from({ length: Math.min(folds, parts.length) }, (_, f) => parts.filter((_, i) => i % folds === f))
+  const fold = new Map<string, number>()
+  for (const { installationId } of homes) {
+    if (!fold.has(installationId)) fold.set(installationId, fold.size % folds)
+  }
+  if (fold.size > 1) {
+    return Array.from({ length: Math.min(folds, fold.size) }, (_, f) =>
+      homes.filter(({ installationId }) => fold.get(installationId) === f)
+    )
+  }
+  return Array.from({ length: folds }, (_, f) =>
+    homes.map((home) => {
+      const at = (part: number) => Math.floor((part * home.timestampsMs.length) / folds)
+      return partOf(home, at(f), at(f + 1))
+    })
+  )
 }
 
 /**
@@ -262,7 +261,7 @@ export const fitResidualModel = (
       statistics: statistics(model, residualsOf(model.map, home))
     }))
   })
-  const weeks = homes.reduce((sum, home) => sum + home.spanDays, 0) / 7
+  const weeks = homes.reduce((sum, { coveredDays, keptShare }) => sum + coveredDays * keptShare, 0) / 7
   return {
     ...fitUncalibrated(mode, sensors, homes),
     threshold: safetyFactor[mode] * calibrate(traces, targetAlarmsPerWeek * weeks)

@@ -5,7 +5,7 @@
  * |----------------------------------------------|--------------------------------------------------------------------|
  * | a sensor that fewer than 90 % of homes have  | left out of the model; named                                       |
  * | a home without one of the model's sensors    | not fitted; its number is given, and that the model is not for it  |
- * | fewer than four usable sensors               | nothing is trained                                                 |
+ * | fewer than four usable sensors               | nothing is trained, the program ends with 3                        |
  * | a mode with too few records, in all or in    | a pipeline that never alarms: what is normal for a home could      |
  * | most homes, or 2 days                        | neither be fitted nor be learned by the home's scaler              |
  * | fewer than 12 homes, or 20 days              | threshold × 1.3; warning                                           |
@@ -36,7 +36,7 @@ const wantedSensors: ReadonlyArray<string | readonly [string, string]> = [
 /** Every field that a residual model may read. */
 export const residualSensors: ReadonlyArray<string> = wantedSensors.flat()
 
-const fewestSensors = 4
+export const fewestSensors = 4
 /** Of a home in a mode, to be fitted. */
 const fewestRecords = 100
 const fewestModeRecords = 1_000
@@ -44,7 +44,7 @@ const fewestMedianRecords = 200
 const fewestDays = 2
 const enoughHomes = 12
 const enoughDays = 20
-/** From the first record to the last, 20 days are a little less. */
+/** From the first record to the last without the gaps, 20 days are a little less. */
 const daySlack = 1
 export const widening = 1.3
 
@@ -86,6 +86,7 @@ export interface ResidualTraining {
   readonly warnings: ReadonlyArray<string>
 }
 
+/** By heat pump, in every mode the same: one that lacks the mode, or a sensor, has no records. */
 export type ModeRecordsByMode = Readonly<Record<Mode, ReadonlyArray<ModeRecords>>>
 
 const outdoorRange = (sensors: ReadonlyArray<string>, homes: ReadonlyArray<ModeRecords>) => {
@@ -116,7 +117,7 @@ const untrainedMode = (homes: ReadonlyArray<ModeRecords>, records: number, untra
 const fitMode = (mode: Mode, sensors: ReadonlyArray<string>, all: ReadonlyArray<ModeRecords>): FittedMode => {
   const homes = all.filter(({ timestampsMs }) => timestampsMs.length >= fewestRecords)
   const records = homes.reduce((sum, { timestampsMs }) => sum + timestampsMs.length, 0)
-  const days = median(homes.map(({ spanDays }) => spanDays))
+  const days = median(homes.map(({ coveredDays }) => coveredDays))
   if (sensors.length < fewestSensors) {
     return untrainedMode(homes, records, `${sensors.length} usable sensors, ${fewestSensors} are needed`)
   }
@@ -158,11 +159,7 @@ export const trainResidual = (choice: SensorChoice, homes: ModeRecordsByMode, he
     water: fitMode("water", choice.sensors, homes.water),
     standby: fitMode("standby", choice.sensors, homes.standby)
   }
-  const seen = new Set(
-    modes.flatMap((mode) =>
-      homes[mode].filter(({ timestampsMs }) => timestampsMs.length > 0).map(({ installationId }) => installationId)
-    )
-  )
+  const seen = homes.heating.filter((_, i) => modes.some((mode) => homes[mode][i]!.timestampsMs.length > 0)).length
   const coldest = fitted.heating.report.outdoorCelsius?.low
   return {
     model: {
@@ -182,9 +179,9 @@ export const trainResidual = (choice: SensorChoice, homes: ModeRecordsByMode, he
       ...(choice.missing.length === 0
         ? []
         : [`fewer than 90 % of the heat pumps have ${choice.missing.join(", ")}: the model works without`]),
-      ...(seen.size < heatpumps
+      ...(seen < heatpumps
         ? [
-            `${heatpumps - seen.size} of ${heatpumps} heat pumps lack a sensor that the model uses and were not fitted; it may alarm there without reason`
+            `${heatpumps - seen} of ${heatpumps} heat pumps lack a sensor that the model uses and were not fitted; it may alarm there without reason`
           ]
         : []),
       ...modes.flatMap((mode) => fitted[mode].warnings),

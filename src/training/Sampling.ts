@@ -34,7 +34,7 @@ interface SamplingOptions {
 }
 
 /** FNV-1a, 32 bits: http://www.isthe.com/chongo/tech/comp/fnv/ */
-const hash = (text: string): number => {
+export const hash = (text: string): number => {
   let state = 0x811c9dc5
   for (let i = 0; i < text.length; i++) state = Math.imul(state ^ text.charCodeAt(i), 0x01000193)
   return state >>> 0

@@ -6,6 +6,8 @@ import { createServer } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { writeModel } from "../../src/artifact/RiverPickle.js"
+import { neverAlarming } from "../../src/artifact/RiverPipeline.js"
 import { dayMs, simulateHome } from "../support/fleet.js"
 import { exportLines } from "../support/fleetOutput.js"
 import { mainFile, runProgram } from "../support/program.js"
@@ -131,6 +133,30 @@ describe("telemetry train", () => {
       assert.match(stderr, sentence)
     }
     assert.deepStrictEqual(readdirSync(join(output[1]!, "..")), [])
+  })
+
+  it("trains nothing where no sensor of a model is measured, and says what to send; judges a champion all the same", async () => {
+    const bare = join(fresh(), "bare.jsonl")
+    const sensors = ["status_heat_pump", "temp_heat_storage", "temp_water_heater_bottom"]
+    const homes = Array.from({ length: 6 }, (_, home) =>
+      simulateHome({ seed: 8, home, startMs: nowMs - 20 * dayMs, days: 2, cadenceMinutes: 2, sensors })
+    )
+    writeFileSync(bare, homes.flatMap((home) => exportLines(home, { model: "AERO_SLM" })).join("\n"))
+    const output = join(fresh(), "model.pkl")
+    const args = ["train", "--model", "AERO SLM", "--from", bare, "--output", output, "--min-points", "100", "--quiet"]
+    const { code, stderr, stdout } = await runProgram([...args, "--no-gate"])
+    assert.deepStrictEqual({ code, stdout }, { code: 3, stdout: "" }, stderr)
+    assert.match(
+      stderr,
+      /^error: a model is made of at least 4 sensors .* AERO_SLM has none: nothing was trained; let the loggers send temp_outside, .* or temp_air_heat_exchanger\n$/
+    )
+    assert.deepStrictEqual(readdirSync(join(output, "..")), [])
+
+    const silent = neverAlarming({ kind: "StandardScaler", withStd: true, features: [] })
+    writeFileSync(output, writeModel({ heating: silent, cooling: silent, water: silent, standby: silent }))
+    const judged = await runProgram([...args, "--evaluate-only", "--champion", output])
+    assert.strictEqual(judged.code, 0, judged.stderr)
+    assert.match(judged.stdout, /^Judged {4}none of 0 faults noticed, 0\.00 false alarms/m)
   })
 
   const cutFile = () => {

@@ -14,8 +14,15 @@ describe("modeRecords", () => {
       ])
     }
     const sensors = ["temp_outside", "power_current"]
-    const { spanDays, timestampsMs, values } = modeRecords(home, "heating", sensors, 3)
-    assert.deepStrictEqual([spanDays, [...timestampsMs], [...values]], [3, [0, 6], [-45, -0.5, 95, 40]])
+    const { coveredDays, keptShare, timestampsMs, values } = modeRecords(home, "heating", sensors, 3)
+    assert.deepStrictEqual([coveredDays, keptShare], [3, 1])
+    assert.deepStrictEqual(
+      [[...timestampsMs], [...values]],
+      [
+        [0, 6],
+        [-45, -0.5, 95, 40]
+      ]
+    )
     assert.deepStrictEqual([...modeRecords(home, "heating", sensors, 3, false).timestampsMs], [0, 1, 6, 7])
     assert.deepStrictEqual([...modeRecords(home, "water", ["temp_outside"], 3).values], [3])
     assert.lengthOf(modeRecords(home, "heating", ["temp_outside", "absent"], 3).timestampsMs, 0)
@@ -25,7 +32,8 @@ describe("modeRecords", () => {
 describe("thinned", () => {
   const of = (count: number): ModeRecords => ({
     installationId: "home",
-    spanDays: 100,
+    coveredDays: 100,
+    keptShare: 1,
     timestampsMs: Float64Array.from({ length: count }, (_, i) => i),
     values: Float64Array.from({ length: 2 * count }, (_, k) => k)
   })
@@ -37,19 +45,40 @@ describe("thinned", () => {
   })
 
   it.each([
-    [10 * block, 3 * block, [0, 4.5, 9]],
-    [4 * block, 2 * block + 5, [0, 3]],
-    [2 * block, block, [0]],
-    [2 * block, 100, [0]]
-  ])("of %i records keeps at most %i, in whole blocks from the first to the last", (count, most, starts) => {
-    const { spanDays, timestampsMs, values } = thinned(of(count), most)
+    [10 * block, 3 * block, 3],
+    [4 * block, 2 * block + 5, 2],
+    [2 * block, block, 1],
+    [2 * block, 100, 1]
+  ])("of %i records keeps at most %i, as %i blocks at equal distances", (count, most, blocks) => {
+    const { coveredDays, keptShare, timestampsMs, values } = thinned(of(count), most)
     const size = Math.min(block, most)
-    const expected = starts.flatMap((start) => Array.from({ length: size }, (_, i) => start * block + i))
-    assert.deepStrictEqual([...timestampsMs], expected)
+    assert.lengthOf(timestampsMs, blocks * size)
+    // A block begins where the record before is not kept; the end goes on at the beginning.
+    const kept = new Set(timestampsMs)
+    const starts = [...timestampsMs].filter((i) => !kept.has((i + count - 1) % count))
+    assert.lengthOf(starts, blocks)
+    for (let b = 1; b < blocks; b++) assert.closeTo(starts[b]! - starts[b - 1]!, count / blocks, 1)
+    assert.deepStrictEqual(
+      [...timestampsMs],
+      [...kept].sort((a, b) => a - b)
+    )
     assert.deepStrictEqual(
       [...values],
-      expected.flatMap((i) => [2 * i, 2 * i + 1])
+      [...timestampsMs].flatMap((i) => [2 * i, 2 * i + 1])
     )
-    assert.closeTo(spanDays, (100 * expected.length) / count, 1e-9)
+    // As many days were seen as before; alarms are counted per those of them that are left.
+    assert.strictEqual(coveredDays, 100)
+    assert.closeTo(keptShare, (blocks * size) / count, 1e-9)
+  })
+
+  it("keeps of a fleet every part of the year alike, and of a home always the same", () => {
+    const count = 100 * block
+    const records = of(count)
+    const home = (number: number) => thinned({ ...records, installationId: `home-${number}` }, block).timestampsMs
+    const homes = Array.from({ length: 400 }, (_, number) => home(number))
+    const parts = new Array<number>(10).fill(0)
+    for (const kept of homes) for (const i of kept) parts[Math.floor((10 * i) / count)]!++
+    for (const kept of parts) assert.closeTo(kept / (40 * block), 1, 0.5)
+    assert.deepStrictEqual(home(7), homes[7])
   })
 })

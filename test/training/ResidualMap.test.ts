@@ -26,7 +26,7 @@ const homeOf = (home: number, records: number): ModeRecords => {
     values.set([heat, outside, power + odd / 10, flow + odd, 40 + 0.01 * random.normal()], i * d)
   }
   const timestampsMs = Float64Array.from({ length: records }, (_, i) => i * 60_000)
-  return { installationId: `home-${home}`, spanDays: 1, timestampsMs, values }
+  return { installationId: `home-${home}`, coveredDays: 1, keptShare: 1, timestampsMs, values }
 }
 const rowsOf = ({ values }: ModeRecords, width = d) =>
   Array.from({ length: values.length / width }, (_, i) => Array.from(values.subarray(i * width, (i + 1) * width)))

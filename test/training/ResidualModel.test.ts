@@ -8,12 +8,13 @@ import { type Model, neverAlarming, neverAlarms } from "../../src/artifact/River
 import { compile } from "../../src/training/Detector.js"
 import { recordsByMode } from "../../src/training/FitHomes.js"
 import { HomeReplay } from "../../src/training/HomeReplay.js"
-import { physicalRange } from "../../src/training/ModeRecords.js"
+import { type ModeRecords, physicalRange } from "../../src/training/ModeRecords.js"
 import { fitResidualMap, residualsOf } from "../../src/training/ResidualMap.js"
 import { fitResidualModel } from "../../src/training/ResidualModel.js"
 import { residualPipeline } from "../../src/training/ResidualPipeline.js"
 import { chooseSensors, trainResidual, widening } from "../../src/training/ResidualTraining.js"
 import { sightingsOf } from "../../src/training/ServiceLoop.js"
+import { dayMs } from "../support/fleet.js"
 import { describeWithPython, runPython } from "../support/python.js"
 import { modesOf, sensors, smallFleet } from "../support/trainedFleet.js"
 
@@ -25,6 +26,12 @@ const stranger = homes[6]!
 const records = modesOf(homes.slice(0, 6))
 const fitted = fitResidualModel("heating", sensors, records.heating)
 const pipeline = residualPipeline(fitted)
+
+const without = (home: ModeRecords): ModeRecords => ({
+  ...home,
+  timestampsMs: new Float64Array(),
+  values: new Float64Array()
+})
 
 describe("ResidualModel", () => {
   it("alarms in its pipeline exactly where its formulas do, in a home that it never saw", () => {
@@ -95,11 +102,49 @@ describe("ResidualModel", () => {
   })
 })
 
+describe("the alarms that a calibration allows", () => {
+  it("go by the time that is replayed: not by gaps in it, nor by records that were thinned out", () => {
+    const moved = homes.slice(0, 6).map((home) => ({
+      ...home,
+      timestampsMs: home.timestampsMs.map((timeMs, i) => timeMs + (2 * i < home.timestampsMs.length ? 0 : 300 * dayMs))
+    }))
+    assert.strictEqual(fitResidualModel("heating", sensors, modesOf(moved).heating).threshold, fitted.threshold)
+    const few = records.heating.map((home) => ({ ...home, coveredDays: 20 * home.coveredDays, keptShare: 1 / 20 }))
+    const { byMode, warnings } = trainResidual(
+      { sensors, missing: [] },
+      { heating: few, cooling: few.map(without), water: few.map(without), standby: few.map(without) },
+      6
+    )
+    assert.closeTo(byMode.heating.threshold!, fitted.threshold * widening, 1e-9)
+    // What was seen is another matter.
+    assert.match(warnings[0]!, /^heating: 6 heat pumps of 59 days fitted/)
+  })
+
+  it("are those of houses that the model has not seen, whichever heat pump it saw", () => {
+    const twins = records.heating.flatMap((home) => [home, home])
+    const { threshold } = fitResidualModel("heating", sensors, twins)
+    assert.closeTo(threshold / fitted.threshold, 1, 0.03)
+  })
+
+  it("are held back in time where there is one house, however many heat pumps it has", () => {
+    const [home] = records.heating
+    const twins = fitResidualModel("heating", sensors, [home!, home!])
+    const { threshold } = fitResidualModel("heating", sensors, [home!])
+    assert.closeTo(twins.threshold / threshold, 1, 0.03)
+  })
+})
+
 describe("ResidualMap", () => {
   it("takes the median of a large fleet from a sample spread over it", () => {
     const records = 200_000
     const values = Float64Array.from({ length: records }, (_, i) => (i % 2 === 0 ? i / 1_000 : 1e6))
-    const large = { installationId: "large", spanDays: 1, timestampsMs: new Float64Array(records), values }
+    const large = {
+      installationId: "large",
+      coveredDays: 1,
+      keptShare: 1,
+      timestampsMs: new Float64Array(records),
+      values
+    }
     assert.strictEqual(fitResidualMap(["temp_heat_source_input"], [large]).mean[0], 100)
   })
 })
@@ -149,6 +194,22 @@ describe("ResidualTraining", () => {
   it("counts the homes that lack one of its sensors, and does not fit them", () => {
     assert.strictEqual(training.byMode.heating.heatpumps, 6)
     assert.isTrue(hasWarning(/^1 of 7 heat pumps lack a sensor/))
+  })
+
+  it("counts heat pumps, not homes: two in one are two", () => {
+    const some = records.heating.map((home) => ({
+      ...home,
+      installationId: "one house",
+      timestampsMs: home.timestampsMs.subarray(0, 50),
+      values: home.values.subarray(0, 50 * sensors.length)
+    }))
+    // Each has records in one mode only.
+    const only = (isHeating: boolean) => some.map((home, i) => (i < 3 === isHeating ? home : without(home)))
+    const byMode = { heating: only(true), cooling: only(false), water: some.map(without), standby: some.map(without) }
+    const { warnings } = trainResidual({ sensors, missing: [] }, byMode, 6)
+    assert.deepStrictEqual(warnings, [])
+    const [warning] = trainResidual({ sensors, missing: [] }, byMode, 7).warnings
+    assert.match(warning!, /^1 of 7 heat pumps lack a sensor/)
   })
 
   it("never alarms in a mode with too few records, with a reason; nor at all with three sensors", () => {

@@ -22,6 +22,13 @@ describe("splitByInstallation", () => {
     assert.deepStrictEqual(digests, [...digests].sort())
   })
 
+  it("fits the first five hundred of a large fleet, and tests the same homes as it would otherwise", () => {
+    const order = seededOrder(homes(2_000), 42)
+    assert.deepStrictEqual(splitByInstallation(homes(2_000), 42), [
+      { fit: order.slice(0, 500), test: order.slice(1_600) }
+    ])
+  })
+
   it("depends on the seed and the names alone", () => {
     assert.deepStrictEqual(splitByInstallation(homes(9).reverse(), 1), splitByInstallation(homes(9), 1))
     assert.notDeepEqual(seededOrder(homes(9), 2), seededOrder(homes(9), 1))
