@@ -49,8 +49,8 @@ const ours = (logLevel: string) => {
       submit: (request) =>
         auth.logger(request.authorization).pipe(
           Effect.zipRight(
-            Effect.flatMap(readBody(request.body, 16 << 20), (copyBody) =>
-              withBuffer((buffer) => Effect.sync(() => copyBody(buffer)))
+            Effect.flatMap(readBody(request.body, 16 << 20), (body) =>
+              withBuffer((buffer) => Effect.sync(() => body.moveTo(buffer)))
             )
           ),
           Effect.map((body) => ({

@@ -122,7 +122,7 @@ export const limits = Config.all({
     "MAX_IN_FLIGHT_BYTES",
     atLeastOne,
     256 * 1024 * 1024,
-    "Bytes of all bodies being read at once; more have to wait"
+    "Bytes of all bodies that have come and are not yet encoded; more have to wait"
   ),
   minFreeDiskBytes: setting(
     "MIN_FREE_DISK_BYTES",

@@ -5,7 +5,7 @@ import type { ModelName } from "./ModelName.js"
 export const measurement = "heatpump_metrics"
 
 /**
- * One source's share of one submission as line protocol: the unit that is stored, read back, drained and erased.
+ * One source's share of one submission as line protocol, or a part of it: the unit that is stored, read back, drained and erased.
  * Lines end in `\n`, timestamps are milliseconds, and nothing in them needs escaping.
  */
 export interface Block {

@@ -26,8 +26,8 @@ const readRequest = Effect.fn("RightsHandlers.readRequest")(function* <A, I>(
 ) {
   const incoming = NodeHttpServerRequest.toIncomingMessage(request)
   yield* checkHead(incoming, maxRequestBytes)
-  const copyBody = yield* readBody(incoming, maxRequestBytes)
-  const json = yield* parseJson(copyBody(new ByteBuffer(maxRequestBytes)))
+  const body = yield* readBody(incoming, maxRequestBytes)
+  const json = yield* parseJson(body.moveTo(new ByteBuffer(maxRequestBytes)))
   return yield* Schema.decodeUnknown(schema)(json).pipe(
     Effect.mapError(
       () =>

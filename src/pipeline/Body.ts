@@ -59,8 +59,12 @@ export const checkHead = (request: BodySource, maxBytes: number): Effect.Effect<
 const tooLarge = (maxBytes: number, where: string) =>
   new BodyTooLarge({ detail: `The body is larger than ${maxBytes} bytes ${where}` })
 
-/** Copies the body into a buffer: once, since nothing else holds it after. */
-export type CopyBody = (buffer: ByteBuffer) => Buffer
+/** A body that is whole, in the pieces that it came in. */
+export interface WholeBody {
+  readonly pieces: ReadonlyArray<Buffer>
+  /** Into a buffer: once, since nothing else holds it after. */
+  readonly moveTo: (buffer: ByteBuffer) => Buffer
+}
 
 /**
  * Reads and decompresses a body, counting bytes on both sides of the decompressor while they stream, so that neither a
@@ -74,7 +78,7 @@ export const readBody = (
   request: BodySource,
   maxBytes: number,
   room: Room = () => true
-): Effect.Effect<CopyBody, BodyError> =>
+): Effect.Effect<WholeBody, BodyError> =>
   Effect.async((resume) => {
     const decompressor = decompressors.get(contentCodingOf(request))?.()
     const chunks: Array<Buffer> = []
@@ -82,7 +86,7 @@ export const readBody = (
     let plainBytes = 0
     let done = false
 
-    const finish = (result: Effect.Effect<CopyBody, BodyError>) => {
+    const finish = (result: Effect.Effect<WholeBody, BodyError>) => {
       if (done) return
       done = true
       request.off("data", onWire).off("end", onEnd).off("error", onAbort).off("close", onClose)
@@ -112,12 +116,13 @@ export const readBody = (
       if (!decompressor.write(chunk)) request.pause()
     }
     const complete = () => {
-      const all = chunks.splice(0)
-      const copy = (buffer: ByteBuffer) => {
-        for (const chunk of all.splice(0)) buffer.append(chunk)
+      const pieces = chunks.splice(0)
+      const moveTo = (buffer: ByteBuffer) => {
+        buffer.reserve(plainBytes)
+        for (const piece of pieces.splice(0)) buffer.append(piece)
         return buffer.written()
       }
-      finish(Effect.succeed(copy))
+      finish(Effect.succeed({ pieces, moveTo }))
     }
     const onEnd = () => (decompressor === undefined ? complete() : decompressor.end())
     const onAbort = () => finish(new BodyMalformed({ detail: "The connection ended before the body did" }))

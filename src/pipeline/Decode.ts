@@ -1,13 +1,13 @@
 import { Array as Arr, Clock, Context, Data, Duration, Effect, Layer, type ParseResult, Schema } from "effect"
 import { canonicalModel } from "../domain/ModelName.js"
 import { Envelope, type Submission } from "../domain/Submission.js"
-import { type BodyError, type BodySource, BodyTooLarge, type CopyBody, checkHead, readBody } from "./Body.js"
+import { type BodyError, type BodySource, BodyTooLarge, checkHead, readBody, type WholeBody } from "./Body.js"
 import { type ByteBuffer, makeBufferPool } from "./ByteBuffer.js"
 import { FieldNames } from "./FieldNames.js"
 import { type BodyTooSlow, InFlight, type Overloaded } from "./InFlight.js"
 import { type NotJson, parseJson } from "./Json.js"
 import { decodeRecords } from "./Records.js"
-import { hasGiantObject, isTooDense } from "./Structure.js"
+import { bracketsIn, hasGiantObject, isTooDense } from "./Structure.js"
 import { transcode } from "./Transcode.js"
 
 /** JSON, but not a submission. `detail` names keys and expectations, never values. */
@@ -53,7 +53,9 @@ const mismatchOf = (error: ParseResult.ParseError): EnvelopeMismatch => {
   return new EnvelopeMismatch({ detail: `The submission is not valid: ${sentences.join("; ")}` })
 }
 
-const tooDense = new BodyTooLarge({ detail: "The body holds more objects and arrays than records could need" })
+const tooDense = new BodyTooLarge({
+  detail: "The body holds more objects and arrays than records could need; please send fewer records at once"
+})
 const giantObject = new BodyTooLarge({ detail: "The body holds an object with more fields than a record could have" })
 
 const decodeEnvelope = Schema.decodeUnknown(Envelope, { errors: "all" })
@@ -96,6 +98,13 @@ export const decodeBody = Effect.fn("Decode.decodeBody")(function* (
   return yield* submissionOf(yield* parseJson(body), nowMs, retentionMs, fieldSets, names)
 })
 
+/** A `Reading` and its place in the array. */
+const readingBytes = 88
+
+/** What a body takes while it is decoded and encoded, in proportion: itself, and its readings. */
+const weightOf = ({ pieces }: WholeBody): number =>
+  pieces.reduce((sum, piece) => sum + piece.length + readingBytes * bracketsIn(piece), 0)
+
 /** Second stage: the bytes of a request → a submission whose every sample is fit to be stored. */
 export class Decode extends Context.Tag("telemetry/pipeline/Decode")<
   Decode,
@@ -120,18 +129,20 @@ export class Decode extends Context.Tag("telemetry/pipeline/Decode")<
           request: BodySource,
           use: (submission: Submission) => Effect.Effect<A, E, R>
         ) => {
-          const decodeAndUse = (copyBody: CopyBody) =>
+          const decodeAndUse = (body: WholeBody) =>
             withBuffer((fieldSets) =>
               withBuffer((buffer) =>
                 Effect.flatMap(Clock.currentTimeMillis, (nowMs) =>
-                  decodeBody(copyBody(buffer), nowMs, retentionMs, fieldSets, names)
+                  decodeBody(body.moveTo(buffer), nowMs, retentionMs, fieldSets, names)
                 )
               ).pipe(Effect.flatMap(use))
             )
           return Effect.gen(function* () {
             yield* checkHead(request, limits.maxBodyBytes)
             return yield* inFlight.hold(request, (room) =>
-              Effect.flatMap(readBody(request, limits.maxBodyBytes, room), decodeAndUse)
+              Effect.flatMap(readBody(request, limits.maxBodyBytes, room), (body) =>
+                inFlight.inTurn(weightOf(body), decodeAndUse(body))
+              )
             )
           }).pipe(Effect.withSpan("Decode.withSubmission"))
         }

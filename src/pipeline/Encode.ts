@@ -33,13 +33,15 @@ const prefixOf = (submission: Submission, source: Source): Buffer => {
 const space = 0x20
 const newline = 0x0a
 
+const maxLineBytes = (prefix: Buffer, { end, start }: Reading): number =>
+  prefix.length + end - start + maxNumberBytes + 2
+
 /**
  * Source of the format: InfluxDB line protocol reference, as VictoriaMetrics reads it (`measurement,tag=value field=1
  * timestamp`).
  */
 const writeLine = (buffer: ByteBuffer, prefix: Buffer, fieldSets: Buffer, reading: Reading): void => {
   const { start, end, timestampMs } = reading
-  buffer.reserve(prefix.length + end - start + maxNumberBytes + 2)
   const bytes = buffer.bytes
   let at = buffer.length
   at += prefix.copy(bytes, at)
@@ -50,18 +52,33 @@ const writeLine = (buffer: ByteBuffer, prefix: Buffer, fieldSets: Buffer, readin
   buffer.length = at
 }
 
-/** Writes the lines of one source; undefined when it has none. */
-export const writeLines = (buffer: ByteBuffer, submission: Submission, sourceNumber: number) => {
+/**
+ * Lines of one block: four times what a logger's batch has. Short records become ten times as long by their tags, and
+ * readers open whole blocks, too.
+ */
+const maxLinesBytes = 8 * 1024 * 1024
+
+/**
+ * Writes lines of one source, from the reading `from` on, as many as one block may have; undefined when there are none.
+ * Those of the next block begin at the reading `next`.
+ */
+export const writeLines = (buffer: ByteBuffer, submission: Submission, sourceNumber: number, from = 0) => {
+  const { fieldSets, readings } = submission
   const source = submission.sources[sourceNumber]!
   const prefix = prefixOf(submission, source)
   let firstTimestampMs = Number.POSITIVE_INFINITY
   let lastTimestampMs = 0
   let records = 0
   let samples = 0
+  let next = from
   buffer.clear()
-  for (const reading of submission.readings) {
+  for (; next < readings.length; next++) {
+    const reading = readings[next]!
     if (reading.source !== sourceNumber) continue
-    writeLine(buffer, prefix, submission.fieldSets, reading)
+    const length = maxLineBytes(prefix, reading)
+    if (buffer.length + length > maxLinesBytes) break
+    buffer.reserve(length)
+    writeLine(buffer, prefix, fieldSets, reading)
     firstTimestampMs = Math.min(firstTimestampMs, reading.timestampMs)
     lastTimestampMs = Math.max(lastTimestampMs, reading.timestampMs)
     records++
@@ -77,7 +94,8 @@ export const writeLines = (buffer: ByteBuffer, submission: Submission, sourceNum
         firstTimestampMs,
         lastTimestampMs,
         records,
-        samples
+        samples,
+        next
       }
 }
 
@@ -111,8 +129,8 @@ const receiptOf = (blocks: ReadonlyArray<Block>): string => {
 const sha256 = (bytes: Buffer): Buffer => createHash("sha256").update(bytes).digest()
 
 /**
- * Third stage: a submission → blocks of line protocol, one per source and two days at most, compressed outside the main
- * thread.
+ * Third stage: a submission → blocks of line protocol, one per source and two days at most unless that is too long,
+ * compressed outside the main thread.
  */
 export class Encode extends Context.Tag("telemetry/pipeline/Encode")<
   Encode,
@@ -121,23 +139,28 @@ export class Encode extends Context.Tag("telemetry/pipeline/Encode")<
   static readonly layer = Layer.sync(this, () => {
     const withBuffer = makeBufferPool()
 
-    const block = (submission: Submission, sourceNumber: number) =>
-      withBuffer((buffer) => {
-        const summary = writeLines(buffer, submission, sourceNumber)
-        if (summary === undefined) return Effect.succeed([])
-        const lines = buffer.written()
-        // Uninterruptible: the buffer must not be used again while zlib reads from it in another thread.
-        return Effect.uninterruptible(Effect.promise(() => gzipAsync(lines, gzipOptions))).pipe(
-          Effect.map((gzippedLines): ReadonlyArray<Block> => [{ ...summary, sha256: sha256(lines), gzippedLines }])
-        )
-      })
+    /** Adds the blocks of one source, and in the end lends its buffer to others: one holds all the lines there are. */
+    const addBlocks = (blocks: Array<Block>, submission: Submission, sourceNumber: number) =>
+      withBuffer(
+        Effect.fnUntraced(function* (buffer) {
+          for (let from = 0; from < submission.readings.length; ) {
+            const written = writeLines(buffer, submission, sourceNumber, from)
+            if (written === undefined) return
+            const { next, ...summary } = written
+            const lines = buffer.written()
+            // Uninterruptible: the buffer must not be used again while zlib reads from it in another thread.
+            const gzippedLines = yield* Effect.uninterruptible(Effect.promise(() => gzipAsync(lines, gzipOptions)))
+            blocks.push({ ...summary, sha256: sha256(lines), gzippedLines })
+            from = next
+          }
+        })
+      )
 
     const blocks = Effect.fn("Encode.blocks")(function* (submission: Submission) {
-      const encoded = yield* Effect.forEach(
-        partsOf(submission).flatMap((part) => submission.sources.map((_, source) => ({ part, source }))),
-        ({ part, source }) => block(part, source)
-      )
-      const blocks = encoded.flat()
+      const blocks: Array<Block> = []
+      for (const part of partsOf(submission)) {
+        for (let source = 0; source < submission.sources.length; source++) yield* addBlocks(blocks, part, source)
+      }
       return { blocks, receipt: receiptOf(blocks) }
     })
     return { blocks }

@@ -6,7 +6,11 @@
  *   so that one is always getting done: the bound may be exceeded by one body.
  * - While others wait, a body that comes too slowly (`Pace`) is given up; one that had to wait for too long is refused.
  *
- * Cost: an addition per chunk. Memory: `maxBytes`, one body, and a first step for each connection.
+ * - Of those that are whole, few are decoded and encoded at once, and one large one: that takes several times the bytes
+ *   of a body, and many more for records of a few bytes. The others keep waiting as they came.
+ *
+ * Cost: an addition per chunk. Memory: `maxBytes`, one body, a first step for each connection, and what those few take,
+ * which is 100 MB at most for the largest body, and 15 MB for each of the others.
  */
 import { Clock, Context, Data, Effect, Layer } from "effect"
 import { type BodySource, declaredLength, type Room } from "./Body.js"
@@ -38,6 +42,15 @@ const crowdedShare = 0.25
 /** Half of the 30 seconds after which loggers give up and forget their data. */
 const longestWaitMs = 15_000
 
+/** Twice as many as zlib has threads: some are decoded while others are compressed. */
+const mostInTurn = 8
+/** A logger's batch weighs 3.5 MB at most. Heavier ones come one at a time, and the others pass them. */
+const heavyBytes = 5 * 1024 * 1024
+/** Whatever else has arrived is answered before a second of work that nothing can interrupt. */
+const turnOfEventLoop = Effect.async<void>((resume) => {
+  setImmediate(() => resume(Effect.void))
+})
+
 interface Place {
   readonly request: BodySource
   readonly startBytes: number
@@ -60,6 +73,8 @@ export const makeInFlight = (maxBytes: number) => {
   let waiting = 0
   /** Those with more than their first bytes, the oldest first. */
   const places = new Set<Place>()
+  const light = Effect.unsafeMakeSemaphore(mostInTurn)
+  const heavy = Effect.unsafeMakeSemaphore(1)
 
   const isGranted = (place: Place, bytes: number): boolean => {
     const extra = bytes - place.bytes
@@ -136,9 +151,12 @@ export const makeInFlight = (maxBytes: number) => {
       (place) => Effect.raceFirst(use(roomOf(place)), watch(place)),
       (place) => Effect.sync(() => leave(place))
     )
+  /** Runs `use`, which takes memory in proportion to `bytes`, once there is some. */
+  const inTurn = <A, E, R>(bytes: number, use: Effect.Effect<A, E, R>) =>
+    bytes > heavyBytes ? heavy.withPermits(1)(Effect.zipRight(turnOfEventLoop, use)) : light.withPermits(1)(use)
   /** Whether all else had better wait. */
   const isCrowded = (): boolean => maxBytes - free > maxBytes * crowdedShare
-  return { hold, isCrowded }
+  return { hold, inTurn, isCrowded }
 }
 
 /** The room for the bodies of one server. */

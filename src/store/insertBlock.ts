@@ -15,11 +15,14 @@ interface BlockRow {
   readonly gzippedLines: Buffer
 }
 
-/** No two blocks of an installation have the same `activity_at_ms`: a series has one sample per millisecond. */
+/**
+ * No two blocks of an installation have the same `activity_at_ms`: a series has one sample per millisecond. One
+ * submission may have thousands of blocks, so it is looked for a day ahead, in the index.
+ */
 const insertQuery = `INSERT INTO block (installation_id, heatpump_id, model, version, received_at_ms, first_timestamp_ms,
     last_timestamp_ms, records, samples, sha256, gzipped_lines, activity_at_ms)
   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, coalesce((SELECT max(activity_at_ms) + 1 FROM block
-    WHERE installation_id = ?1 AND activity_at_ms BETWEEN ?5 AND ?5 + 1000), ?5))
+    WHERE installation_id = ?1 AND activity_at_ms BETWEEN ?5 AND ?5 + 86400000), ?5))
   ON CONFLICT (installation_id, sha256) DO NOTHING RETURNING id`
 // A duplicate is contact too.
 const contactQuery = "UPDATE installation SET last_received_ms = max(last_received_ms, ?) WHERE id = ?"

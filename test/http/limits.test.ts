@@ -110,12 +110,14 @@ layer(layerTestServer(settings), { excludeTestServices: true })("too much", (it)
     ["arrays in arrays", "[".repeat(16 * megabyte)],
     ["arrays in arrays that end", "[".repeat(8 * megabyte) + "]".repeat(8 * megabyte)],
     ["empty objects", `{"data":[${"{},".repeat(5 * megabyte)}{}]}`],
-    ["small objects", `{"data":[${'{"a":1},'.repeat(2 * megabyte - 4)}{}]}`]
+    ["small objects", `{"data":[${'{"a":1},'.repeat(2 * megabyte - 4)}{}]}`],
+    ["half a million records", `{"data":[${'{"timestamp":1790000000,"a":1},'.repeat(megabyte / 2)}{}]}`]
   ])("413 for what no parser should have to read: %s", ([_, body]) =>
     Effect.gen(function* () {
       const { detail, status } = yield* refused(String(body))
       assert.strictEqual(status, 413)
       assert.include(detail, "more objects and arrays")
+      assert.include(detail, "please send fewer records at once")
     })
   )
 

@@ -18,7 +18,7 @@ layer(layerTestServer({ INSTALLATION_UNKNOWN_FIELDS: "1000000" }), { excludeTest
       })
     )
 
-    it.effect("stores 100,000 records of one body", () =>
+    it.effect("stores 100,000 records of one body, and knows them again", () =>
       Effect.gen(function* () {
         const start = wholeSecond() - 100_000
         const records = Array.from({ length: 100_000 }, (_, i) => `{"timestamp":${start + i},"a":${i}}`)
@@ -28,6 +28,9 @@ layer(layerTestServer({ INSTALLATION_UNKNOWN_FIELDS: "1000000" }), { excludeTest
         const read = yield* stored(installationId)
         assert.isTrue(read.every(({ timestampMs, values }, i) => timestampMs === (start + i) * 1000 && values.a === i))
         assert.lengthOf(read, 100_000)
+        const again = yield* accepted(body)
+        assert.deepStrictEqual([again.duplicate, again.receipt], [true, result.receipt])
+        assert.lengthOf(yield* stored(installationId), 100_000)
       })
     )
 

@@ -41,9 +41,9 @@ const open = async (headers: OutgoingHttpHeaders = {}) => {
   return { client, request: await arrived }
 }
 const text = (effect: ReturnType<typeof readBody>) =>
-  Effect.map(effect, (copy) => {
+  Effect.map(effect, ({ moveTo }) => {
     const buffer = new ByteBuffer(4)
-    assert.strictEqual(copy(buffer).toString(), buffer.written().toString())
+    assert.strictEqual(moveTo(buffer).toString(), buffer.written().toString())
     return buffer.written().toString()
   })
 /** What is read of a body that is sent in these pieces, or the sentence of its refusal. */

@@ -207,6 +207,46 @@ describe("Encode", () => {
     assert.lengthOf(await spans([twoDays + 1, first]), 2)
   })
 
+  it("gives 8 MiB of lines a block, in order; of equal samples all blocks are equal", async () => {
+    const maxBytes = 8 * 1024 * 1024
+    const records = 24_000
+    const tag = "x".repeat(64)
+    const pumps = (i: number) =>
+      ["hp-1", "hp-2"].map((id) => ({ id, manufacturer: tag, values: { temp_outside: i % 50 } }))
+    const data = Array.from({ length: records }, (_, i) => ({ timestamp: nowMs / 1000 - i, heatpumps: pumps(i) }))
+    const body = { installation_id: installation, heatpump_model: "m".repeat(128), version: "1".repeat(32), data }
+    const { blocks, receipt, texts } = await throughPipeline(JSON.stringify(body))
+    assert.deepStrictEqual(
+      blocks.map(({ heatpumpId }) => heatpumpId),
+      ["hp-1", "hp-1", "hp-2", "hp-2"]
+    )
+    for (const [i, { firstTimestampMs, lastTimestampMs, records, samples, sha256 }] of blocks.entries()) {
+      const text = texts[i]!
+      assert.isAtMost(text.length, maxBytes)
+      assert.strictEqual(sha256.toString("hex"), createHash("sha256").update(text).digest("hex"))
+      const lines = text.split("\n").slice(0, -1)
+      const times = lines.map((line) => Number(line.slice(line.lastIndexOf(" "))))
+      assert.deepStrictEqual(
+        [records, samples, firstTimestampMs, lastTimestampMs],
+        [lines.length, lines.length, times.at(-1), times[0]]
+      )
+    }
+    // The first ones are full.
+    for (const text of [texts[0]!, texts[2]!]) assert.isAtLeast(text.length, maxBytes - 400)
+    for (const halves of [texts.slice(0, 2), texts.slice(2)]) {
+      assert.deepStrictEqual(
+        Array.from(halves.join("").matchAll(/ (\d+)\n/g), ([, time]) => Number(time)),
+        data.map(({ timestamp }) => Math.round(timestamp * 1000))
+      )
+    }
+    const again = await throughPipeline(JSON.stringify(body, null, 1))
+    assert.strictEqual(again.receipt, receipt)
+    assert.deepStrictEqual(
+      again.blocks.map(({ sha256 }) => sha256),
+      blocks.map(({ sha256 }) => sha256)
+    )
+  })
+
   it("gives each heat pump its own block, and equal samples an equal receipt", async () => {
     const pumps = ["hp-1", "hp-2"].map((id) => ({
       id,

@@ -39,3 +39,64 @@ it.live("a clock that is set ahead makes nobody wait longer", () => {
     assert.isTrue(Either.isRight(yield* Fiber.join(second)))
   }).pipe(Effect.withClock(clock))
 })
+
+/** Everything that can go on has done so. */
+const settled = Effect.promise(async () => {
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve))
+})
+
+it.live(
+  "heavy bodies are worked on one at a time, those of loggers eight at a time, and none waits for the others",
+  () =>
+    Effect.gen(function* () {
+      const { inTurn } = makeInFlight(megabyte)
+      const running = { heavy: 0, light: 0 }
+      const ended = { heavy: 0, light: 0 }
+      const gates = { heavy: yield* Effect.makeSemaphore(0), light: yield* Effect.makeSemaphore(0) }
+      const work = (kind: "heavy" | "light", bytes: number) =>
+        inTurn(
+          bytes,
+          Effect.gen(function* () {
+            running[kind]++
+            yield* gates[kind].take(1)
+            running[kind]--
+            ended[kind]++
+          })
+        ).pipe(Effect.fork)
+      for (let i = 0; i < 3; i++) yield* work("heavy", 5 * megabyte + 1)
+      for (let i = 0; i < 20; i++) yield* work("light", 5 * megabyte)
+      yield* settled
+      assert.deepStrictEqual(running, { heavy: 1, light: 8 })
+      yield* gates.light.release(20)
+      yield* settled
+      assert.deepStrictEqual(
+        [running, ended],
+        [
+          { heavy: 1, light: 0 },
+          { heavy: 0, light: 20 }
+        ]
+      )
+      yield* gates.heavy.release(1)
+      yield* settled
+      assert.deepStrictEqual([running.heavy, ended.heavy], [1, 1])
+      yield* gates.heavy.release(2)
+      yield* settled
+      assert.deepStrictEqual([running.heavy, ended.heavy], [0, 3])
+    })
+)
+
+it.live("before a heavy body the event loop has a turn, and a failure gives its place back", () =>
+  Effect.gen(function* () {
+    const { inTurn } = makeInFlight(megabyte)
+    let hasTurned = false
+    setImmediate(() => {
+      hasTurned = true
+    })
+    const failing = inTurn(
+      5 * megabyte + 1,
+      Effect.suspend(() => Effect.fail(hasTurned))
+    )
+    assert.isTrue(yield* Effect.flip(failing))
+    assert.isTrue(yield* Effect.flip(failing))
+  })
+)

@@ -10,6 +10,17 @@ describe("isTooDense", () => {
     return text
   }
 
+  it("is, beyond 150,000 opening brackets, a body with one for less than 64 bytes", () => {
+    for (const [bytes, allowed] of [
+      [4_000_000, 150_000],
+      [9_600_000, 150_000],
+      [16 * 1024 * 1024, 262_144]
+    ] as const) {
+      assert.isFalse(isTooDense(body(bytes, allowed)))
+      assert.isTrue(isTooDense(body(bytes, allowed + 1)))
+    }
+  })
+
   it("is a body with an opening bracket for less than 24 bytes, unless it is small", () => {
     const small = 64 * 1024
     assert.isFalse(isTooDense(body(small, small / 2)))

@@ -33,6 +33,19 @@ describe("the journal", () => {
     }).pipe(Effect.runPromise)
   })
 
+  it("gives every block of a home a time of its own, however many come at once", () =>
+    opened(options()).run((journal) =>
+      Effect.gen(function* () {
+        // The series of activity keeps one sample per millisecond, and says how much a home has sent.
+        yield* journal.append(Array.from({ length: 1_500 }, (_, number) => blockOf(1, number)))
+        const times = (yield* journal.next(0, 2_000)).map(({ activityAtMs }) => activityAtMs)
+        assert.deepStrictEqual(
+          times,
+          Array.from({ length: 1_500 }, (_, i) => startMs + i)
+        )
+      })
+    ))
+
   it("says once that something has arrived, and that there is something to begin with", () =>
     opened(options()).run((journal) =>
       Effect.gen(function* () {

@@ -40,7 +40,7 @@ class Reference {
       if (this.erased.has(block.installationId)) return "erased"
       const own = this.rows.filter((row) => row.block.installationId === block.installationId)
       if (own.some((row) => row.block.sha256.equals(block.sha256))) return "duplicate"
-      const near = own.map(({ activityAtMs }) => activityAtMs).filter((at) => at >= nowMs && at <= nowMs + 1000)
+      const near = own.map(({ activityAtMs }) => activityAtMs).filter((at) => at >= nowMs && at <= nowMs + 86_400_000)
       const activityAtMs = near.length === 0 ? nowMs : Math.max(...near) + 1
       this.rows.push({
         id: Number.POSITIVE_INFINITY,
