@@ -54,16 +54,17 @@ const scale = (input: Vector, scaler: StandardScaler | MinMaxScaler): Stage => {
   return { keys, out, learn, transform: () => scaler.transformOne(input.out, out), save: () => scaler.save() }
 }
 
-const project = (input: Vector, { nComponents, weights }: SparseRandomProjectorStep): Stage => {
-  const { keys, out } = vector(Array.from({ length: nComponents }, (_, i) => i))
-  const rowOf = new Map(weights.map((row) => [row.feature, row.components]))
-  const entries = input.keys.flatMap((key, source) =>
-    (rowOf.get(key) ?? []).map(([component, weight]) => ({ source, component, weight }))
-  )
+interface Weight {
+  readonly source: number
+  readonly component: number
+  readonly weight: number
+}
+
+const projectSparsely = (input: Vector, out: Float64Array, entries: ReadonlyArray<Weight>) => {
   const source = Int32Array.from(entries, (entry) => entry.source)
   const component = Int32Array.from(entries, (entry) => entry.component)
   const weight = Float64Array.from(entries, (entry) => entry.weight)
-  const transform = () => {
+  return () => {
     const x = input.out
     out.fill(0)
     for (let k = 0; k < source.length; k++) {
@@ -71,6 +72,68 @@ const project = (input: Vector, { nComponents, weights }: SparseRandomProjectorS
       if (!Number.isNaN(value)) out[component[k]!]! += weight[k]! * value
     }
   }
+}
+
+const lanes = 4
+
+/**
+ * The same sums in the same order, four components side by side: a quarter of the time. Only where every source has a
+ * finite weight in every component: a missing value may then be a 0, which no sum shows, and no infinite value meets a
+ * weight that was not there.
+ */
+const projectDensely = (input: Vector, out: Float64Array, entries: ReadonlyArray<Weight>) => {
+  const source = Int32Array.from(new Set(entries.map((entry) => entry.source)))
+  const width = source.length
+  if (entries.length === 0 || entries.length !== width * out.length) return undefined
+  const column = new Map(Array.from(source, (from, k) => [from, k]))
+  // By block of four components, then by source.
+  const weights = new Float64Array(Math.ceil(out.length / lanes) * lanes * width)
+  const pairs = new Set<number>()
+  for (const { component, source, weight } of entries) {
+    if (!(component < out.length && Number.isFinite(weight))) return undefined
+    const block = Math.floor(component / lanes)
+    const at = (block * width + column.get(source)!) * lanes + (component % lanes)
+    weights[at] = weight
+    pairs.add(at)
+  }
+  if (pairs.size !== entries.length) return undefined
+  const present = new Float64Array(width)
+  const sums = new Float64Array(weights.length / width)
+  const result = sums.subarray(0, out.length)
+  return () => {
+    for (let k = 0; k < width; k++) {
+      const value = input.out[source[k]!]!
+      present[k] = Number.isNaN(value) ? 0 : value
+    }
+    let at = 0
+    for (let i = 0; i < sums.length; i += lanes) {
+      let sum0 = 0
+      let sum1 = 0
+      let sum2 = 0
+      let sum3 = 0
+      for (let k = 0; k < width; k++, at += lanes) {
+        const value = present[k]!
+        sum0 += weights[at]! * value
+        sum1 += weights[at + 1]! * value
+        sum2 += weights[at + 2]! * value
+        sum3 += weights[at + 3]! * value
+      }
+      sums[i] = sum0
+      sums[i + 1] = sum1
+      sums[i + 2] = sum2
+      sums[i + 3] = sum3
+    }
+    out.set(result)
+  }
+}
+
+const project = (input: Vector, { nComponents, weights }: SparseRandomProjectorStep): Stage => {
+  const { keys, out } = vector(Array.from({ length: nComponents }, (_, i) => i))
+  const rowOf = new Map(weights.map((row) => [row.feature, row.components]))
+  const entries = input.keys.flatMap((key, source) =>
+    (rowOf.get(key) ?? []).map(([component, weight]) => ({ source, component, weight }))
+  )
+  const transform = projectDensely(input, out, entries) ?? projectSparsely(input, out, entries)
   return { keys, out, learn: learnsNothing, transform, save: savesNothing }
 }
 

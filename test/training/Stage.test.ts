@@ -38,3 +38,53 @@ describe("products", () => {
     assert.deepStrictEqual(products, ["7*49999", "8*8"])
   })
 })
+
+describe("projections", () => {
+  it("of maps with every weight are the same sums, to the last bit, as of maps with some", () => {
+    const value = fc.oneof(
+      fc.double({ noNaN: true, min: -9, max: 9 }),
+      fc.constantFrom(Number.NaN, 0, -0, 1e308, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY)
+    )
+    const weight = fc.oneof(fc.double({ noNaN: true, min: -9, max: 9 }), fc.constantFrom(0, -0, 1e-320, Infinity))
+    const map = fc.tuple(fc.integer({ min: 1, max: 7 }), fc.integer({ min: 1, max: 9 })).chain(([width, nComponents]) =>
+      fc.record({
+        nComponents: fc.constant(nComponents),
+        x: fc.array(value, { minLength: width, maxLength: width }),
+        weights: fc.array(fc.array(weight, { minLength: nComponents, maxLength: nComponents }), {
+          minLength: width,
+          maxLength: width
+        }),
+        /** A pair that has no weight; mostly none of them. */
+        without: fc.option(fc.tuple(fc.nat({ max: width - 1 }), fc.nat({ max: nComponents - 1 })), { freq: 3 })
+      })
+    )
+    fc.assert(
+      fc.property(map, ({ nComponents, weights, without, x }) => {
+        const input = vector(x.map((_, i) => `f${i}`))
+        const rows = weights.map((row, i) =>
+          row.flatMap((weight, j) => (without?.[0] === i && without[1] === j ? [] : [[j, weight] as const]))
+        )
+        const { out, transform } = stageOf(
+          {
+            kind: "SparseRandomProjector",
+            nComponents,
+            seed: 0,
+            weights: rows.map((components, i) => ({ feature: `f${i}`, components }))
+          },
+          input,
+          undefined
+        )
+        const expected = new Float64Array(nComponents)
+        rows.forEach((components, i) => {
+          for (const [j, weight] of components) if (!Number.isNaN(x[i])) expected[j]! += weight * x[i]!
+        })
+        for (let pass = 0; pass < 2; pass++) {
+          input.out.set(x)
+          transform()
+          assert.deepStrictEqual([...out], [...expected])
+        }
+      }),
+      { numRuns: 300 }
+    )
+  })
+})
