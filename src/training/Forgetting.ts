@@ -10,7 +10,7 @@ import { modes } from "../domain/Mode.js"
 import { type Evaluation, evaluate } from "./Evaluation.js"
 import type { HomeRecords } from "./HomeRecords.js"
 import { riverCandidate } from "./RiverCandidate.js"
-import { AlarmRule, runLoop, sightingsOf } from "./ServiceLoop.js"
+import { AlarmRule, mostReadMs, pollsOf, runLoop, sightingsOf } from "./ServiceLoop.js"
 import { type Candidate, tryHome } from "./Trial.js"
 
 export interface Forgetting {
@@ -36,8 +36,7 @@ export const tryForgetting = (
   const fresh = riverCandidate("after learning", model)
   let fewest = Number.POSITIVE_INFINITY
   const trials = homes.map((home, number) => {
-    const sightings = sightingsOf(home, fresh.features)
-    const perPass = sightings.modes.reduce((sum, mode) => sum + (mode === heating ? 1 : 0), 0)
+    const perPass = sightingsOf(home, []).modes.reduce((sum, mode) => sum + (mode === heating ? 1 : 0), 0)
     const passes =
       windowSize >= endlessWindow ? 1 : Math.min(mostPasses, Math.ceil((2 * windowSize) / Math.max(1, perPass)))
     fewest = Math.min(fewest, passes * perPass)
@@ -45,7 +44,12 @@ export const tryForgetting = (
       ...fresh,
       detectors: (features) => {
         const detectors = fresh.detectors(features)
-        for (let pass = 0; pass < passes; pass++) runLoop(detectors, sightings, new AlarmRule(), nothing)
+        for (let pass = 0; pass < passes; pass++) {
+          const polls = pollsOf(home, features)
+          while (polls.nextMs() < Number.POSITIVE_INFINITY) {
+            runLoop(detectors, polls.read(polls.nextMs() + mostReadMs), new AlarmRule(), nothing)
+          }
+        }
         return detectors
       }
     }

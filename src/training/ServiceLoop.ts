@@ -28,6 +28,8 @@ export const pollMs = 30_000
 const pollOffsetMs = 15_000
 export const lookBackMs = 300_000
 const hourMs = 3_600_000
+/** Nobody needs more polls at once: 28 MB of 120 features. */
+export const mostReadMs = 10 * 24 * hourMs
 
 export const alarmScore = 0.7
 export const alarmCount = 3
@@ -79,20 +81,24 @@ export const fieldsOf = (features: ReadonlyArray<string>): ReadonlyArray<string>
   return [...new Set([...roots.flatMap((name) => derivedInputs.get(name) ?? [name]), statusSensor])]
 }
 
+/** The polls of a home, in order of time. */
+export interface Polls {
+  /** Of the next poll; infinite when there is none. */
+  readonly nextMs: () => number
+  /** Those behind `rest` that come before a time, behind `rest`. */
+  readonly read: (untilMs: number, rest?: Sightings) => Sightings
+}
+
 /**
- * The polls of a home, or of one episode of it. `first` is a poll's time to keep in step with an earlier run; by
- * default polling begins with the records.
+ * The polls of a home, or of one episode of it, read as far as they are asked for: those of a year are a gigabyte.
+ * `first` is a poll's time to keep in step with an earlier run; by default polling begins with the records.
  */
-export const sightingsOf = (home: HomeRecords, features: ReadonlyArray<string>, first?: number): Sightings => {
+export const pollsOf = (home: HomeRecords, features: ReadonlyArray<string>, first?: number): Polls => {
   const { timestampsMs } = home
   const count = timestampsMs.length
   const startMs = first ?? (timestampsMs[0] ?? 0) + pollOffsetMs
   const polls = count === 0 ? 0 : Math.max(0, Math.ceil((timestampsMs[count - 1]! + 2 * pollMs - startMs) / pollMs))
   const width = features.length
-  const timesMs = new Float64Array(polls)
-  const modeOf = new Int8Array(polls)
-  const isNew = new Uint8Array(polls)
-  const values = new Float64Array(polls * width)
 
   const fields = fieldsOf(features)
   const columns = fields.map((name) => home.columns.get(name))
@@ -102,7 +108,7 @@ export const sightingsOf = (home: HomeRecords, features: ReadonlyArray<string>, 
   const statusIndex = fieldIndex.get(statusSensor)!
   let nowMs = startMs
   const readField = (i: number) => (nowMs - newestMs[i]! <= lookBackMs ? newest[i]! : Number.NaN)
-  const read: Read = (name) => readField(fieldIndex.get(name)!)
+  const readName: Read = (name) => readField(fieldIndex.get(name)!)
   const plan = features.map((name) => {
     const deltaOf = deltaRoot(name)
     const root = deltaOf ?? name
@@ -110,43 +116,78 @@ export const sightingsOf = (home: HomeRecords, features: ReadonlyArray<string>, 
   })
   const previous = new Float64Array(width).fill(Number.NaN)
 
+  let poll = 0
   let next = 0
-  let kept = 0
-  for (let poll = 0; poll < polls; poll++) {
-    nowMs = startMs + poll * pollMs
-    const before = next
-    for (; next < count && timestampsMs[next]! <= nowMs; next++) {
-      for (let f = 0; f < columns.length; f++) {
-        const value = columns[f]?.[next]
-        if (value === undefined || Number.isNaN(value)) continue
-        newest[f] = value
-        newestMs[f] = timestampsMs[next]!
-      }
-    }
-    const status = readField(statusIndex)
-    if (next === 0 || nowMs - timestampsMs[next - 1]! > lookBackMs || Number.isNaN(status)) continue
-    const mode = modeOfStatus(status)
-    timesMs[kept] = nowMs
-    modeOf[kept] = mode === undefined ? -1 : modes.indexOf(mode)
-    isNew[kept] = next > before ? 1 : 0
-    for (let k = 0; k < width; k++) {
-      const { root, isDelta, field } = plan[k]!
-      const value = field >= 0 ? readField(field) : derive(root, nowMs, read)
-      if (isDelta) {
-        values[kept * width + k] = value - previous[k]!
-        if (!Number.isNaN(value)) previous[k] = value
-      } else values[kept * width + k] = value
-    }
-    kept++
-  }
-  return {
+  const none: Sightings = {
     features,
-    timesMs: timesMs.subarray(0, kept),
-    modes: modeOf.subarray(0, kept),
-    isNew: isNew.subarray(0, kept),
-    values: values.subarray(0, kept * width)
+    timesMs: new Float64Array(),
+    modes: new Int8Array(),
+    isNew: new Uint8Array(),
+    values: new Float64Array()
   }
+  const read: Polls["read"] = (untilMs, rest = none) => {
+    const end = Math.min(polls, Math.ceil((untilMs - startMs) / pollMs))
+    if (end <= poll) return rest
+    const most = rest.timesMs.length + end - poll
+    const timesMs = new Float64Array(most)
+    const modeOf = new Int8Array(most)
+    const isNew = new Uint8Array(most)
+    const values = new Float64Array(most * width)
+    timesMs.set(rest.timesMs)
+    modeOf.set(rest.modes)
+    isNew.set(rest.isNew)
+    values.set(rest.values)
+    let kept = rest.timesMs.length
+    for (; poll < end; poll++) {
+      nowMs = startMs + poll * pollMs
+      const before = next
+      for (; next < count && timestampsMs[next]! <= nowMs; next++) {
+        for (let f = 0; f < columns.length; f++) {
+          const value = columns[f]?.[next]
+          if (value === undefined || Number.isNaN(value)) continue
+          newest[f] = value
+          newestMs[f] = timestampsMs[next]!
+        }
+      }
+      const status = readField(statusIndex)
+      if (next === 0 || nowMs - timestampsMs[next - 1]! > lookBackMs || Number.isNaN(status)) continue
+      const mode = modeOfStatus(status)
+      timesMs[kept] = nowMs
+      modeOf[kept] = mode === undefined ? -1 : modes.indexOf(mode)
+      isNew[kept] = next > before ? 1 : 0
+      for (let k = 0; k < width; k++) {
+        const { root, isDelta, field } = plan[k]!
+        const value = field >= 0 ? readField(field) : derive(root, nowMs, readName)
+        if (isDelta) {
+          values[kept * width + k] = value - previous[k]!
+          if (!Number.isNaN(value)) previous[k] = value
+        } else values[kept * width + k] = value
+      }
+      kept++
+    }
+    return {
+      features,
+      timesMs: timesMs.subarray(0, kept),
+      modes: modeOf.subarray(0, kept),
+      isNew: isNew.subarray(0, kept),
+      values: values.subarray(0, kept * width)
+    }
+  }
+  return { nextMs: () => (poll < polls ? startMs + poll * pollMs : Number.POSITIVE_INFINITY), read }
 }
+
+/** All polls at once. */
+export const sightingsOf = (home: HomeRecords, features: ReadonlyArray<string>, first?: number): Sightings =>
+  pollsOf(home, features, first).read(Number.POSITIVE_INFINITY)
+
+/** All but the first polls. */
+export const sightingsFrom = ({ features, isNew, modes, timesMs, values }: Sightings, poll: number): Sightings => ({
+  features,
+  timesMs: timesMs.subarray(poll),
+  modes: modes.subarray(poll),
+  isNew: isNew.subarray(poll),
+  values: values.subarray(poll * features.length)
+})
 
 /** The service's rule: three scores above 0.7 in a row raise an alarm, which silences the rule for an hour. */
 export class AlarmRule {

@@ -12,7 +12,17 @@ import { modes } from "../domain/Mode.js"
 import { type FaultKind, faultKinds, inject, missingFields, type Severity, severities } from "./Faults.js"
 import { dayMs, type HomeRecords, indexAt, spanDays } from "./HomeRecords.js"
 import { MersenneTwister } from "./MersenneTwister.js"
-import { AlarmRule, type Detectors, pollMs, runLoop, type Sightings, sightingsOf } from "./ServiceLoop.js"
+import {
+  AlarmRule,
+  type Detectors,
+  mostReadMs,
+  pollMs,
+  pollsOf,
+  runLoop,
+  type Sightings,
+  sightingsFrom,
+  sightingsOf
+} from "./ServiceLoop.js"
 
 export interface Candidate {
   readonly name: string
@@ -65,6 +75,7 @@ interface CleanOutcome {
 /** One candidate in one home. */
 export interface HomeTrial {
   readonly installationId: string
+  /** Of the polls that are counted: while nothing arrived, nothing could alarm. */
   readonly weeks: number
   readonly clean: Readonly<Record<Mode, CleanOutcome>>
   readonly alarms: ReadonlyArray<Alarm>
@@ -122,16 +133,14 @@ class Recorder {
   #runningPolls = 0
   #firstRunningMs: number | undefined
 
-  constructor(
-    private readonly sightings: Sightings,
-    private readonly countFromMs: number
-  ) {}
+  constructor(private readonly countFromMs: number) {}
 
-  readonly onScore = (poll: number, score: number, isAlarm: boolean, holds: boolean): void => {
-    const timeMs = this.sightings.timesMs[poll]!
+  /** Takes note of the polls of some sightings, which follow those before. */
+  readonly of = (sightings: Sightings) => (poll: number, score: number, isAlarm: boolean, holds: boolean) => {
+    const timeMs = sightings.timesMs[poll]!
     if (timeMs < this.countFromMs) return
-    const mode = modes[this.sightings.modes[poll]!]!
-    if (this.sightings.isNew[poll] === 1) this.#scores[mode].push(score)
+    const mode = modes[sightings.modes[poll]!]!
+    if (sightings.isNew[poll] === 1) this.#scores[mode].push(score)
     const polls = this.#polls[mode]
     polls.all++
     if (holds) polls.inAlarm++
@@ -177,11 +186,14 @@ class Recorder {
   }
 }
 
-/** Per mode the share of an episode's polls that the fault changed, as seen through every candidate's features. */
-const changedShares = (clean: Sightings, start: number, faulty: Sightings): Readonly<Record<Mode, number>> => {
+/**
+ * Per mode the share of an episode's polls that the fault changed, as seen through every candidate's features. `clean`
+ * begins with the episode.
+ */
+const changedShares = (clean: Sightings, faulty: Sightings): Readonly<Record<Mode, number>> => {
   const width = clean.features.length
   const counts = byMode(() => ({ changed: 0, all: 0 }))
-  let c = start
+  let c = 0
   for (let f = 0; f < faulty.timesMs.length; f++) {
     const mode = modes[faulty.modes[f]!]
     if (mode === undefined) continue
@@ -211,43 +223,59 @@ export const tryHome = (
   options: TrialOptions
 ): ReadonlyArray<HomeTrial> => {
   const features = [...new Set(candidates.flatMap((candidate) => candidate.features))]
-  const sightings = sightingsOf(home, features)
+  const polls = pollsOf(home, features)
   const share = options.countFromShare ?? 0
   const countFromMs = (home.timestampsMs[0] ?? 0) + share * spanDays(home) * dayMs
   const runs = candidates.map((candidate) => ({
     detectors: candidate.detectors(features),
     rule: new AlarmRule(),
-    recorder: new Recorder(sightings, countFromMs),
+    recorder: new Recorder(countFromMs),
     episodes: [] as EpisodeTrial[]
   }))
-  let poll = 0
-  const runCleanTo = (end: number) => {
-    for (const run of runs) runLoop(run.detectors, sightings, run.rule, run.recorder.onScore, poll, end)
-    poll = end
+  const learned = { heating: 0, cooling: 0, water: 0, standby: 0 }
+  let countedPolls = 0
+  /** Polls that were read, and are not yet run. */
+  let ahead = polls.read(Number.NEGATIVE_INFINITY)
+  const runAhead = (end: number) => {
+    for (const run of runs) runLoop(run.detectors, ahead, run.rule, run.recorder.of(ahead), 0, end)
+    for (let poll = 0; poll < end; poll++) {
+      const mode = modes[ahead.modes[poll]!]
+      if (mode !== undefined) learned[mode]++
+      if (ahead.timesMs[poll]! >= countFromMs) countedPolls++
+    }
+    ahead = sightingsFrom(ahead, end)
+  }
+  const runCleanUntil = (untilMs: number) => {
+    runAhead(indexAt(ahead.timesMs, untilMs))
+    while (ahead.timesMs.length === 0 && polls.nextMs() < untilMs) {
+      ahead = polls.read(Math.min(untilMs, polls.nextMs() + mostReadMs))
+      runAhead(ahead.timesMs.length)
+    }
   }
   for (const episode of home.timestampsMs.length === 0 ? [] : planEpisodes(home, number, options)) {
-    const start = indexAt(sightings.timesMs, episode.startMs)
-    const startMs = sightings.timesMs[start]
-    if (startMs === undefined) break
-    runCleanTo(start)
+    const endMs = episode.startMs + episodeMs
+    runCleanUntil(episode.startMs)
+    // The last record is seen for two polls.
+    ahead = polls.read(endMs + 2 * pollMs, ahead)
+    const startMs = ahead.timesMs[0]
+    if (startMs === undefined) continue
     const from = Math.max(0, indexAt(home.timestampsMs, startMs + 1) - 1)
-    const to = indexAt(home.timestampsMs, episode.startMs + episodeMs)
+    const to = indexAt(home.timestampsMs, endMs)
     if (to <= from) continue
     const faulty = sightingsOf(inject(home, episode.kind, episode.severity, from, to), features, startMs)
-    const changed = changedShares(sightings, start, faulty)
+    const changed = changedShares(ahead, faulty)
     for (const run of runs) {
       const restore = modes.map((mode) => run.detectors[mode].save())
-      const recorder = new Recorder(faulty, Number.NEGATIVE_INFINITY)
-      runLoop(run.detectors, faulty, new AlarmRule(), recorder.onScore)
+      const recorder = new Recorder(Number.NEGATIVE_INFINITY)
+      runLoop(run.detectors, faulty, new AlarmRule(), recorder.of(faulty))
       run.episodes.push(recorder.episode(episode, (mode) => changed[mode] >= fewestChanged))
       for (const each of restore) each()
     }
   }
-  runCleanTo(sightings.timesMs.length)
-  const learned = byMode((mode) => sightings.modes.reduce((sum, m) => sum + (modes[m] === mode ? 1 : 0), 0))
+  runCleanUntil(Number.POSITIVE_INFINITY)
   return runs.map(({ recorder, episodes }) => ({
     installationId: home.installationId,
-    weeks: ((1 - share) * spanDays(home)) / 7,
+    weeks: (countedPolls * pollMs) / (7 * dayMs),
     clean: recorder.clean(),
     alarms: recorder.alarms,
     episodes,

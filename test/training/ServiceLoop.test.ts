@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { modes } from "../../src/domain/Mode.js"
 import type { Detector } from "../../src/training/Detector.js"
-import { AlarmRule, runLoop, sightingsOf } from "../../src/training/ServiceLoop.js"
+import { AlarmRule, pollsOf, runLoop, sightingsFrom, sightingsOf } from "../../src/training/ServiceLoop.js"
 import { replayFeatures } from "../support/replayFeatures.js"
 
 const minute = 60_000
@@ -64,6 +64,39 @@ describe("ServiceLoop", () => {
     assert.deepStrictEqual([...new Set(minutes)], [0, 1, 2, 3, 4, 5, 30])
     assert.strictEqual(gap.values[2], 30)
     assert.isTrue(Number.isNaN(gap.values[10]))
+  })
+
+  it("sees the same in pieces as at once, whatever is kept of the piece before", () => {
+    const minutes = [...Array(40).keys()].map((i) => (i < 20 ? i : i + 600))
+    const flow = minutes.map((m) => (m % 7 === 3 ? Number.NaN : 30 + Math.sin(m)))
+    const records = home(
+      minutes.map((m) => [1, 1, 4, 9, 0][m % 5]!),
+      flow,
+      minutes
+    )
+    const features = ["temp_heat_pump_flow_delta", "temp_spread", "hour_of_day", "temp_heat_pump_flow"]
+    const all = sightingsOf(records, features)
+    const polls = pollsOf(records, features)
+    const times: Array<number> = []
+    let at = 0
+    let rest = polls.read(startMs)
+    for (let step = 1; polls.nextMs() < Number.POSITIVE_INFINITY; step++) {
+      rest = polls.read(polls.nextMs() + step * 50_000, rest)
+      const count = rest.timesMs.length
+      for (const name of ["timesMs", "modes", "isNew"] as const) {
+        assert.deepStrictEqual([...rest[name]], [...all[name].subarray(at, at + count)])
+      }
+      assert.deepStrictEqual(
+        [...rest.values],
+        [...all.values.subarray(at * features.length, (at + count) * features.length)]
+      )
+      const done = Math.floor(count / 2)
+      times.push(...rest.timesMs.subarray(0, done))
+      rest = sightingsFrom(rest, done)
+      at += done
+    }
+    assert.deepStrictEqual([...times, ...rest.timesMs], [...all.timesMs])
+    assert.isAbove(times.length, 40)
   })
 
   it("alarms at the third score above 0.7 in a row, then not for an hour", () => {
