@@ -112,7 +112,8 @@ export const judge = Effect.fn("Judgement.judge")(function* (
     const training = other.evaluateOnly
       ? trainResidual({ sensors: [], missing: [] }, collectModes([]), 0)
       : trainResidual(choice, byMode, heatpumpsOf(ids))
-    return { training, homes: byMode }
+    // Not the records: what judges needs the memory.
+    return { training, anchors: anchors(choice.sensors, byMode) }
   })
 
   /** The fields that every test home so far lacks one of, for each kind of fault; none of a kind that was injected. */
@@ -153,20 +154,20 @@ export const judge = Effect.fn("Judgement.judge")(function* (
   let shipped: ResidualTraining | undefined
   for (const [r, round] of rounds.entries()) {
     const without = rounds.length > 1 ? ` without home ${r + 1} of ${rounds.length}` : ""
-    const { homes, training } = yield* fitHomes(
+    const fitted = yield* fitHomes(
       `${other.evaluateOnly ? "the anchors" : "the model"}${without}`,
       round.fit,
       isSingle ? earlyShare : 1
     )
-    shipped ??= training
+    shipped ??= fitted.training
     const part = partOf(sample, round.fit)
     const seen = isSingle ? { ...part, heatpumps: part.heatpumps.map((one) => earlierSample(one, earlyShare)) } : part
     const whitened = yield* trainWhitened(seen, seed, onProgress)
     const entrants = entrantsOf([
-      ...(other.evaluateOnly ? [] : [riverCandidate(challengerName, training.model)]),
+      ...(other.evaluateOnly ? [] : [riverCandidate(challengerName, fitted.training.model)]),
       ...(other.champion === undefined ? [] : [riverCandidate(championName, other.champion)]),
       riverCandidate(whitenedName, whitened.model),
-      ...anchors(choice.sensors, homes)
+      ...fitted.anchors
     ])
     yield* tryHomes(
       `${other.evaluateOnly ? "the champion" : "the model"}${without}`,

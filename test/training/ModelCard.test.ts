@@ -26,14 +26,13 @@ const options = {
   seed: 42
 }
 const about = { model: "AERO_SLM", seed: 42, versions: { telemetry: "0.1.0", river: "0.23.0" } }
-const judgeFleet = (fleet: typeof homes, minInstallations = options.minInstallations) =>
+const judgeFleet = (
+  fleet: typeof homes,
+  minInstallations = options.minInstallations,
+  dataset = memoryDataset("AERO_SLM", fleet)
+) =>
   Effect.runPromise(
-    judge(
-      memoryDataset("AERO_SLM", fleet),
-      { ...options, minInstallations },
-      { champion: undefined, evaluateOnly: false },
-      quiet
-    )
+    judge(dataset, { ...options, minInstallations }, { champion: undefined, evaluateOnly: false }, quiet)
   )
 const cardOf = (judgement: Judgement, failedCriteria: ReadonlyArray<string>) =>
   modelCard({ ...about, judgement, evaluation: judgement.evaluations[0]!, failedCriteria, isGated: true })

@@ -141,6 +141,14 @@ describe("Measurements", () => {
     assert.deepStrictEqual(column(records, "failure_id"), [0, nan, 0, 0, nan, 3, 4])
     assert.deepStrictEqual(column(records, "made_up"), [nan, -5, nan, 0, 1, 2, 3])
   })
+
+  it("are the columns themselves where nothing is wrong, and leave the others as they were", () => {
+    const raw = recordsOf({ temp_outside: [1, nan, 85, -0], humidity: [40, 111, nan, 50] })
+    const records = measurementsOf(raw)
+    assert.strictEqual(records.columns.get("temp_outside"), raw.columns.get("temp_outside"))
+    assert.deepStrictEqual(column(records, "humidity"), [40, nan, nan, 50])
+    assert.deepStrictEqual(column(raw, "humidity"), [40, 111, nan, 50])
+  })
 })
 
 describe("SensorCoverage", () => {
