@@ -12,6 +12,7 @@ import { modes } from "../domain/Mode.js"
 import { type FaultKind, faultKinds, inject, missingFields, type Severity, severities } from "./Faults.js"
 import { dayMs, type HomeRecords, indexAt, spanDays } from "./HomeRecords.js"
 import { MersenneTwister } from "./MersenneTwister.js"
+import { Scores } from "./Scores.js"
 import {
   AlarmRule,
   type Detectors,
@@ -66,6 +67,7 @@ interface EpisodeTrial {
 }
 
 interface CleanOutcome {
+  /** Of records at their first sighting, see `Scores`. */
   readonly scores: Float64Array
   readonly polls: number
   /** Polls at which the last three scores were above the threshold. */
@@ -125,7 +127,7 @@ const planEpisodes = (home: HomeRecords, number: number, options: TrialOptions):
 }
 
 class Recorder {
-  readonly #scores = byMode(() => [] as number[])
+  readonly #scores = byMode(() => new Scores())
   readonly #polls = byMode(() => ({ all: 0, inAlarm: 0 }))
   readonly #firstMs: Partial<Record<Mode, number>> = {}
   readonly #delay: Partial<Record<Mode, number>> = {}
@@ -156,7 +158,7 @@ class Recorder {
 
   clean(): HomeTrial["clean"] {
     return byMode((mode) => ({
-      scores: Float64Array.from(this.#scores[mode]),
+      scores: this.#scores[mode].all(),
       polls: this.#polls[mode].all,
       pollsInAlarm: this.#polls[mode].inAlarm
     }))
@@ -172,7 +174,7 @@ class Recorder {
       byMode: byMode((mode) =>
         shows(mode)
           ? {
-              scores: Float64Array.from(this.#scores[mode]),
+              scores: this.#scores[mode].all(),
               polls: this.#polls[mode].all,
               delayMinutes: this.#delay[mode]
             }

@@ -35,4 +35,30 @@ describe("tryHome", () => {
       assert.closeTo(trial.alarms.length / trial.weeks, 7 * 24, 12)
     }
   })
+
+  it("keeps every second score of a mode that ran for more than six weeks", () => {
+    const minutes = Array.from({ length: 70_000 }, (_, i) => i)
+    const records: HomeRecords = {
+      installationId: "3f2b8c1e-9a47-4d0e-8b65-27c1f0a9d4e3",
+      timestampsMs: Float64Array.from(minutes, (minute) => minute * 60_000),
+      columns: new Map([
+        ["status_heat_pump", Float64Array.from(minutes, (minute) => (minute % 50 === 49 ? 0 : 1))],
+        ["temp_outside", Float64Array.from(minutes)]
+      ])
+    }
+    const numbering: Candidate = {
+      ...nervous,
+      detectors: (features) => {
+        const detector = { ...nervous.detectors(features).heating, scoreOne: (values: Float64Array) => values[0]! }
+        return { heating: detector, cooling: detector, water: detector, standby: detector }
+      }
+    }
+    const [trial] = tryHome([numbering], records, 0, { seed: 1, episodesPerHome: 0 })
+    const [heating, standby] = [0, 1].map((rest) => minutes.filter((i) => (i % 50 === 49 ? 1 : 0) === rest))
+    assert.deepStrictEqual(
+      [...trial!.clean.heating.scores],
+      heating!.filter((_, i) => i % 2 === 0)
+    )
+    assert.deepStrictEqual([...trial!.clean.standby.scores], standby)
+  })
 })
