@@ -2,7 +2,14 @@ import { Command, Options } from "@effect/cli"
 import { Path } from "@effect/platform"
 import { Console, Effect, Option, Schema } from "effect"
 import { currentVersion, rollback as rollBack } from "../src/artifact/Publish.js"
-import { listVersions, manifestFile, Registry, readManifest, registryPaths } from "../src/artifact/Registry.js"
+import {
+  communityModel,
+  listVersions,
+  manifestFile,
+  Registry,
+  readManifest,
+  registryPaths
+} from "../src/artifact/Registry.js"
 import { type AffectedModel, affectedModels } from "../src/artifact/TrainedHomes.js"
 import { InstallationId } from "../src/domain/InstallationId.js"
 import { checkedModel } from "./checkedModel.js"
@@ -127,6 +134,11 @@ const rollback = Command.make(
       yield* checkedModel("--model", model)
       const { from, name, to } = yield* rollBack(directory, model, version)
       yield* Console.log(`${name}: from ${from ?? "nothing"} to ${to}`)
+      yield* Console.log(
+        name === communityModel
+          ? "The next nightly training that publishes replaces it with the model of the most installations"
+          : "The next nightly training may publish a new version, if that passes the gate beside this one"
+      )
     })
 ).pipe(
   Command.withDescription("Let clients have an earlier version. Example: telemetry models rollback --model AERO_SLM")

@@ -33,7 +33,7 @@ import { checkSource, openDataset } from "./openDataset.js"
 import { publishTrained } from "./publishTrained.js"
 import { noProgress, trainingProgress } from "./TrainingProgress.js"
 import { trainAll } from "./trainAll.js"
-import { type Outcome, outputFiles, readChampion } from "./trainFiles.js"
+import { addToStepSummary, type Outcome, outputFiles, readChampion, readPublished } from "./trainFiles.js"
 import { optionsOfAll, optionsOfOne, trainOptions } from "./trainOptions.js"
 import { version } from "./version.js"
 
@@ -71,22 +71,35 @@ export const train = Command.make("train", trainOptions, (options) =>
       },
       days
     }
-    const champion = yield* readChampion(options.champion, file)
+    const champion = yield* options.publish && Option.isNone(options.champion)
+      ? readPublished(model, modelDir)
+      : readChampion(options.champion, file)
     if (options.evaluateOnly && champion === undefined) {
-      return yield* new SettingInvalid({ setting: "--champion", reason: `there is no model at ${file} to judge` })
+      const reason = `there is no model ${options.publish ? "published" : `at ${file}`} to judge`
+      return yield* new SettingInvalid({ setting: "--champion", reason })
     }
+    const name = canonicalModel(model)
     const progress = options.quiet ? noProgress : yield* trainingProgress
     const judgement = yield* judge(
       dataset,
       fleetOptions,
-      { champion, evaluateOnly: options.evaluateOnly },
+      { champion: champion?.model, evaluateOnly: options.evaluateOnly },
       progress.report
     ).pipe(
       Effect.ensuring(progress.end),
-      Effect.catchTag("NotEnoughData", ({ message }) => new ProgramFailure({ code: ExitCode.notEnoughData, message }))
+      Effect.catchTag("NotEnoughData", ({ message }) =>
+        Effect.gen(function* () {
+          yield* addToStepSummary(summaryMarkdown(`No model of ${name}`, [["Missing", message]]))
+          if (options.json) {
+            const result = { output: null, failed_criteria: [message], warnings: [], model: name, data: null }
+            yield* Console.log(JSON.stringify(result, null, 2))
+          }
+          return yield* new ProgramFailure({ code: ExitCode.notEnoughData, message })
+        })
+      )
     )
     const trained = trainedOf(judgement)
-    const judged = options.evaluateOnly ? champion! : trained.model
+    const judged = options.evaluateOnly ? champion!.model : trained.model
     const pickle = writeModel(judged)
     const failed = failedCriteria({
       challenger: judgement.evaluations[0]!,
@@ -104,7 +117,6 @@ export const train = Command.make("train", trainOptions, (options) =>
       : failed.length > 0 && !options.noGate
         ? "refused"
         : "written"
-    const name = canonicalModel(model)
     const about = { model: name, seed: options.seed, versions: { telemetry: version, river: riverVersion } }
     // Its plots' library takes a second to load, which only this program should pay.
     const { modelCard } = yield* Effect.promise(() => import("../src/training/ModelCard.js"))
@@ -135,14 +147,6 @@ export const train = Command.make("train", trainOptions, (options) =>
         : [])
     ])
     const cardFile = path.join(files.directory, files.card(outcome))
-    if (outcome === "refused") {
-      const left = champion === undefined ? "no model was written" : `the model at ${file} stays`
-      return yield* new ProgramFailure({
-        code: ExitCode.notEnoughData,
-        message: `the model was refused and ${left} (see ${fromHere(`${cardFile}.md`)}): ${failed.join("; ")}`
-      })
-    }
-
     const isWritten = outcome === "written"
     if (options.publish && isWritten) {
       yield* publishTrained(path.join(files.directory, files.pickle), {
@@ -156,33 +160,40 @@ export const train = Command.make("train", trainOptions, (options) =>
     const dataRead = dataFacts(judgement.sample, dataset.source)
     const lines = [
       ...dataLines(name, dataRead),
-      ...(isWritten ? trainingLines(metadata) : []),
+      ...(outcome === "judged" ? [] : trainingLines(metadata)),
       ...judgementLines(judgement, failed)
     ]
-    const summaryFile = yield* Settings.stepSummaryFile
-    if (summaryFile !== "") {
-      const fs = yield* FileSystem.FileSystem
-      const summary = summaryMarkdown(`${isWritten ? "Trained" : "Judged"} ${name}`, [
+    const titles = { written: "Trained", refused: "Refused", judged: "Judged" } as const
+    yield* addToStepSummary(
+      summaryMarkdown(`${titles[outcome]} ${name}`, [
         ...lines,
         ["Seed", String(options.seed)],
         ...(isWritten ? [["SHA-256", `\`${metadata.sha256}\``] as const] : [])
       ])
-      yield* fs
-        .writeFileString(summaryFile, summary, { flag: "a" })
-        .pipe(Effect.catchAll((error) => Effect.logWarning("cannot write the step's summary", error)))
-    }
+    )
     const result = {
       output,
       failed_criteria: failed,
       warnings: judgement.training.warnings,
       ...(isWritten ? { bytes: pickle.length, ...metadata } : { model: name, data: dataRead })
     }
+    if (options.json) yield* Console.log(JSON.stringify(result, null, 2))
+    if (outcome === "refused") {
+      const fs = yield* FileSystem.FileSystem
+      const left =
+        champion?.version !== undefined
+          ? `version ${champion.version} stays published`
+          : (yield* fs.exists(file))
+            ? `the model at ${file} stays`
+            : "no model was written"
+      return yield* new ProgramFailure({
+        code: ExitCode.notEnoughData,
+        message: `the model was refused and ${left} (see ${fromHere(`${cardFile}.md`)}): ${failed.join("; ")}`
+      })
+    }
+    if (options.json) return
     const written: Line = ["Written", `${fromHere(output)}${isWritten ? `, ${inBytes(pickle.length)}` : ""}`]
-    yield* Console.log(
-      options.json
-        ? JSON.stringify(result, null, 2)
-        : [...lines, written].map(([label, text]) => `${label.padEnd(10)}${text}`).join("\n")
-    )
+    yield* Console.log([...lines, written].map(([label, text]) => `${label.padEnd(10)}${text}`).join("\n"))
   }).pipe(Effect.scoped, Effect.withSpan("train"), Effect.provide(layerTracing(version)))
 ).pipe(
   Command.withDescription(

@@ -8,6 +8,7 @@ import { communityModel, Registry } from "../src/artifact/Registry.js"
 import { canonicalModel } from "../src/domain/ModelName.js"
 import { SettingInvalid } from "../src/Secrets.js"
 import * as Settings from "../src/Settings.js"
+import { knownModels } from "../src/training/FleetSample.js"
 import { checkedModel } from "./checkedModel.js"
 import { ExitCode, ProgramFailure, RunsUntilStopped } from "./ExitCode.js"
 import { modelDirOf } from "./modelDirOf.js"
@@ -76,12 +77,14 @@ const trainOne = Effect.fn("trainAll.trainOne")(function* (model: string, isLarg
     ...["--model", model, "--output", file, "--data-dir", options.dataDir, "--quiet"],
     ...["--min-installations", String(options.minInstallations), "--min-points", String(options.minPoints)],
     ...["--seed", String(options.seed)],
-    ...(options.noGate ? ["--no-gate"] : [])
+    ...(options.noGate ? ["--no-gate"] : []),
+    ...(options.publish ? ["--publish"] : [])
   ])
   if (ended.code === ExitCode.notEnoughData) return { result: "refused" as const, detail: reasonOf(ended) }
   if (ended.code !== 0) return { result: "failed" as const, detail: reasonOf(ended) }
   if (!options.publish) return { result: "trained" as const, detail: file }
 
+  // The child has published it. To do so again changes nothing, and says as which version; the community's is left.
   const registry = yield* Registry.pipe(Effect.provide(Registry.layer(directory)))
   const [published] = yield* publishTrained(file, {
     model: Option.some(model),
@@ -92,15 +95,29 @@ const trainOne = Effect.fn("trainAll.trainOne")(function* (model: string, isLarg
   return { result: "published" as const, detail: published!.version }
 })
 
-/** `TARGET_MODELS`, or every model with enough installations; the largest first. */
-const targetsOf = Effect.fn("trainAll.targets")(function* ({ dataDir, minInstallations }: RunOptions) {
+const count = new Intl.NumberFormat("en")
+
+/** `TARGET_MODELS`, or every model with enough installations, the largest first; and what to say when there are none. */
+const targetsOf = Effect.fn("trainAll.targets")(function* ({ dataDir, minInstallations, minPoints }: RunOptions) {
   const { targetModels } = yield* Settings.nightly
-  if (targetModels.length > 0) return yield* Effect.forEach(targetModels, (name) => checkedModel("TARGET_MODELS", name))
+  if (targetModels.length > 0) {
+    return { targets: yield* Effect.forEach(targetModels, (name) => checkedModel("TARGET_MODELS", name)), missing: "" }
+  }
   const dataset = yield* openDataset(Option.none(), dataDir)
-  return (yield* dataset.models)
-    .filter(({ installations, model }) => installations >= minInstallations && model !== communityModel)
-    .map(({ model }) => model)
+  const known = (yield* dataset.models).filter(({ model }) => model !== communityModel)
+  return {
+    targets: known.filter(({ installations }) => installations >= minInstallations).map(({ model }) => model),
+    missing: `no model has ${count.format(minInstallations)} installations and ${count.format(minPoints)} points yet; ${knownModels(known)}`
+  }
 }, Effect.scoped)
+
+/** None when something was trained, or failed: then that is what to speak of. */
+const whyNothing = (models: ReadonlyArray<Result>, missing: string): Option.Option<string> => {
+  if (models.length === 0) return Option.some(missing)
+  if (models.some(({ result }) => result !== "refused")) return Option.none()
+  const refused = models.map(({ model }) => model).join(", ")
+  return Option.some(`nothing new: of ${refused} there are not enough data, or the gate refused it, as said above`)
+}
 
 const runOnce = Effect.fn("trainAll.runOnce", { root: true })(function* (
   options: RunOptions,
@@ -117,11 +134,10 @@ const runOnce = Effect.fn("trainAll.runOnce", { root: true })(function* (
   const models: Array<Result> = []
   const report = (finished: number | null) => writeLastTraining(directory, { started, finished, next, models })
   yield* report(null)
-  const targets = yield* targetsOf(options)
+  const { missing, targets } = yield* targetsOf(options)
   for (const [i, model] of targets.entries()) {
     const beganMs = yield* Clock.currentTimeMillis
     const outcome = yield* trainOne(model, i === 0, options).pipe(
-      Effect.catchTag("NotPublished", ({ message }) => Effect.succeed({ result: "refused" as const, detail: message })),
       Effect.catchAllCause((cause) =>
         Effect.as(Effect.logError(`training of ${model} failed; the others go on`, cause), {
           result: "failed" as const,
@@ -135,7 +151,7 @@ const runOnce = Effect.fn("trainAll.runOnce", { root: true })(function* (
     yield* report(null)
   }
   yield* report((yield* Clock.currentTimeMillis) / 1000)
-  return models
+  return { models, nothing: whyNothing(models, missing) }
 }, Effect.scoped)
 
 /** `HH:MM` in the time zone of the process, which `TZ` sets. */
@@ -167,7 +183,11 @@ const sleepUntil = (atMs: number) =>
 /** `telemetry train --all`: once, or every day for ever. */
 export const trainAll = Effect.fn("trainAll")(function* (options: RunOptions & { readonly everyDayAt: string }) {
   if (options.everyDayAt === "") {
-    const failed = (yield* runOnce(options, undefined)).filter(({ result }) => result === "failed")
+    const { models, nothing } = yield* runOnce(options, undefined)
+    if (Option.isSome(nothing)) {
+      return yield* new ProgramFailure({ code: ExitCode.notEnoughData, message: nothing.value })
+    }
+    const failed = models.filter(({ result }) => result === "failed")
     const message = `${failed.map(({ model }) => model).join(", ")} could not be trained; the log says why`
     return failed.length === 0 ? undefined : yield* new ProgramFailure({ code: ExitCode.failed, message })
   }
@@ -175,8 +195,9 @@ export const trainAll = Effect.fn("trainAll")(function* (options: RunOptions & {
   MutableRef.set(yield* RunsUntilStopped, true)
   const { runOnStartup } = yield* Settings.nightly
   const run = (nextMs: number) =>
-    Effect.catchAllCause(runOnce(options, nextMs), (cause) =>
-      Effect.logError("tonight's training failed; the next one comes tomorrow", cause)
+    runOnce(options, nextMs).pipe(
+      Effect.flatMap(({ nothing }) => (Option.isSome(nothing) ? Effect.logInfo(nothing.value) : Effect.void)),
+      Effect.catchAllCause((cause) => Effect.logError("tonight's training failed; the next one comes tomorrow", cause))
     )
   const nextAfter = (nowMs: number) => Cron.next(cron, new Date(nowMs)).getTime()
   if (runOnStartup) yield* run(nextAfter(yield* Clock.currentTimeMillis))

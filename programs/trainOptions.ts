@@ -48,7 +48,9 @@ const noGate = Options.all({
   yes: Options.boolean("gate").pipe(Options.withDescription("Refuse a model that fails a criterion; the default"))
 }).pipe(Options.map(({ no, yes }) => no && !yes))
 const champion = Options.text("champion").pipe(
-  Options.withDescription("Model file that the new one must not be worse than; the one at --output by default"),
+  Options.withDescription(
+    "Model file that the new one must not be worse than; by default what is published with --publish, else --output"
+  ),
   Options.optional
 )
 const evaluateOnly = Options.boolean("evaluate-only").pipe(

@@ -50,7 +50,7 @@ export interface FleetSample {
 
 const count = new Intl.NumberFormat("en")
 
-const knownModels = (known: ReadonlyArray<KnownModel>): string =>
+export const knownModels = (known: ReadonlyArray<KnownModel>): string =>
   known.length === 0
     ? "no model has any"
     : `known models: ${known.map(({ installations, model }) => `${model} (${count.format(installations)})`).join(", ")}`

@@ -101,4 +101,11 @@ export const judgementLines = (judgement: Judgement, failedCriteria: ReadonlyArr
 
 /** For `$GITHUB_STEP_SUMMARY`. */
 export const summaryMarkdown = (title: string, lines: ReadonlyArray<Line>): string =>
-  [`### ${title}`, "", "| | |", "| --- | --- |", ...lines.map(([name, text]) => `| ${name} | ${text} |`), ""].join("\n")
+  [
+    `### ${title}`,
+    "",
+    "| | |",
+    "| --- | --- |",
+    ...lines.map(([name, text]) => `| ${name} | ${text.replaceAll("|", "\\|")} |`),
+    ""
+  ].join("\n")

@@ -8,6 +8,7 @@ import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Effect, Either } from "effect"
 import { readModelFile } from "../../src/artifact/ModelFile.js"
 import { modelJson } from "../../src/artifact/ModelJson.js"
+import { readPickle } from "../../src/artifact/PickleReader.js"
 import { writeModel } from "../../src/artifact/RiverPickle.js"
 import { type Model, named, neverAlarming, type RiverPipeline, type Step } from "../../src/artifact/RiverPipeline.js"
 import { readModel } from "../../src/artifact/RiverReader.js"
@@ -17,6 +18,7 @@ import { untrained } from "../../src/training/HalfSpaceTrees.js"
 import { MinMaxScaler } from "../../src/training/MinMaxScaler.js"
 import { StandardScaler } from "../../src/training/StandardScaler.js"
 import { defaultWhitenedTreesOptions, fitWhitenedTrees } from "../../src/training/Whitening.js"
+import { readDocument } from "../support/markdown.js"
 import { dirtyRecords, residualPipeline, sampleOf } from "../support/pipelines.js"
 import { describeWithPython, runPython } from "../support/python.js"
 import { featuresOf, type RiverRecord, vectorOf } from "../support/river.js"
@@ -95,6 +97,17 @@ describe.each(Object.entries(models))("%s", (_, model) => {
     assert.isTrue(before.every((score) => score >= 0 && score <= 1))
     assert.isAbove(new Set(before).size, 50)
   })
+})
+
+it("refers to the classes and functions that docs/model.md names for loaders, and to no others", () => {
+  const table = readDocument("docs/model.md").matchAll(/^\| `([a-z_.]+)` \| (`.+`) \|$/gm)
+  const named = Array.from(table, ([, module, names]) =>
+    [...names!.matchAll(/`(\w+)`/g)].map(([, name]) => `${module}.${name}`)
+  ).flat()
+  const bytes = writeModel({ ...residual, standby: baseline.standby })
+  const isRead = (allowed: ReadonlyArray<string>) => Either.isRight(readPickle(bytes, new Set(allowed)))
+  assert.isTrue(isRead(named))
+  for (const one of named) assert.isFalse(isRead(named.filter((other) => other !== one)), one)
 })
 
 it("refuses products of which no later step says which it reads", () => {

@@ -8,6 +8,7 @@ import { afterAll, assert, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { optionsOfAll } from "../../programs/trainOptions.js"
 import { tryLock } from "../../src/artifact/ModelLock.js"
+import { makeModelKeys } from "../../src/ModelKeys.js"
 import { mainFile, runProgram } from "../support/program.js"
 
 const directory = mkdtempSync(join(tmpdir(), "telemetry-train-all-"))
@@ -84,6 +85,59 @@ it.effect("refuses what would be left unheard", () =>
     )
   })
 )
+
+/** A database that knows one home, of which it has no records. */
+const emptyHome = async () => {
+  const server = createServer((request, response) => {
+    const metric = { __name__: "heatpump_metrics_status_heat_pump", installation_id: "a", model: "AERO_SLM" }
+    response.end(request.url!.includes("/series") ? JSON.stringify({ status: "success", data: [metric] }) : "")
+  }).listen(0, "127.0.0.1")
+  await once(server, "listening")
+  const address = server.address()
+  if (address === null || typeof address === "string") throw new Error("no port")
+  return { server, url: `http://127.0.0.1:${address.port}` }
+}
+
+it("ends with 3 when there was nothing to train or to publish, and says what is missing; every night's goes on", async () => {
+  const { server, url } = await emptyHome()
+  const missing = "no model has 5 installations and 10,000 points yet; known models: AERO_SLM (1)"
+  const environment = {
+    MODEL_DIR: mkdtempSync(join(directory, "models-")),
+    VM_EXPORT_URL: url,
+    TELEMETRY_ENCRYPTION_KEY: makeModelKeys().encryption
+  }
+  const none = await runProgram(["train", "--all"], environment)
+  assert.deepStrictEqual(none, { code: 3, stdout: "", stderr: `error: ${missing}\n` })
+
+  // Nobody here can open what is published, so there is nothing to compare with; the file at --output is no champion.
+  writeFileSync(join(environment.MODEL_DIR, "AERO_SLM.enc"), "put there by hand")
+  mkdirSync(join(environment.MODEL_DIR, "trained/AERO_SLM"), { recursive: true })
+  writeFileSync(join(environment.MODEL_DIR, "trained/AERO_SLM/model.pkl"), "rolled back")
+  const named = await runProgram(["train", "--all", "--publish"], { ...environment, TARGET_MODELS: "AERO SLM" })
+  assert.strictEqual(named.code, 3, named.stderr)
+  assert.match(
+    named.stdout,
+    /^AERO_SLM: refused, error: not enough data of AERO_SLM: 0 of 5 installations, 0 of 10,000/
+  )
+  assert.include(named.stderr, "what is published of AERO_SLM will be replaced without a comparison")
+  assert.notInclude(named.stderr, "model.pkl")
+  assert.match(named.stderr, /\nerror: nothing new: of AERO_SLM there are not enough data, or the gate refused it.*\n$/)
+
+  const nightly = spawn(process.execPath, [mainFile, "train", "--all", "--every-day-at", "03:00"], {
+    env: { PATH: process.env.PATH ?? "", RUN_ON_STARTUP: "true", ...environment },
+    stdio: ["ignore", "ignore", "pipe"]
+  })
+  const ended = once(nightly, "exit")
+  let said = ""
+  for await (const text of nightly.stderr.setEncoding("utf8")) {
+    said += text
+    if (said.includes("waiting for the next training")) nightly.kill("SIGTERM")
+  }
+  assert.deepStrictEqual(await ended, [0, null])
+  assert.include(said, missing)
+  server.closeAllConnections()
+  server.close()
+})
 
 /** A database that begins to answer and never ends, so that a training is under way for as long as a test needs. */
 const hangingDatabase = async () => {

@@ -8,6 +8,7 @@ import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { writeModel } from "../../src/artifact/RiverPickle.js"
 import { neverAlarming } from "../../src/artifact/RiverPipeline.js"
+import { makeModelKeys } from "../../src/ModelKeys.js"
 import { dayMs, simulateHome } from "../support/fleet.js"
 import { exportLines } from "../support/fleetOutput.js"
 import { mainFile, runProgram } from "../support/program.js"
@@ -63,8 +64,10 @@ describe("telemetry train", () => {
     const champion = readFileSync(output)
     const card = readFileSync(join(modelDir, "model_card.md"), "utf8")
 
-    const refused = await train([...few, "--days", "1"])
+    const page = join(modelDir, "page.md")
+    const refused = await train([...few, "--days", "1"], { GITHUB_STEP_SUMMARY: page })
     assert.deepStrictEqual({ code: refused.code, stdout: refused.stdout }, { code: 3, stdout: "" }, refused.stderr)
+    assert.match(readFileSync(page, "utf8"), /^### Refused AERO_SLM\n[\s\S]*\n\| Judged \| .*\n(\| Fails \| .* \|\n)+/)
     assert.match(
       refused.stderr,
       /^error: the model was refused and the model at .*model\.pkl stays \(see .*_refused_card\.md\): ./
@@ -133,6 +136,63 @@ describe("telemetry train", () => {
       assert.match(stderr, sentence)
     }
     assert.deepStrictEqual(readdirSync(join(output[1]!, "..")), [])
+    const page = join(fresh(), "page.md")
+    const told = await train([...output, "--json"], { MIN_INSTALLATIONS: "7", GITHUB_STEP_SUMMARY: page })
+    const [sentence] = JSON.parse(told.stdout).failed_criteria
+    assert.match(sentence, /^not enough data of AERO_SLM: 2 of 7 installations/)
+    assert.strictEqual(
+      readFileSync(page, "utf8"),
+      `### No model of AERO_SLM\n\n| | |\n| --- | --- |\n| Missing | ${sentence} |\n`
+    )
+  })
+
+  it("that publishes, compares with what clients have: after a rollback too, and with nothing where that cannot be opened", async () => {
+    const modelDir = fresh()
+    const environment = { MODEL_DIR: modelDir, TELEMETRY_ENCRYPTION_KEY: makeModelKeys().encryption }
+    const few = ["--min-installations", "2", "--min-points", "100", "--quiet", "--publish", "--days", "1"]
+    const championIn = (outcome: "" | "refused_") => {
+      const text = readFileSync(join(modelDir, `AERO_SLM_${outcome}metrics.json`), "utf8")
+      return JSON.parse(text).evaluations.champion
+    }
+    const versions = async () => {
+      const { stdout } = await runProgram(["models", "list", "--json"], environment)
+      const [{ current, versions }] = JSON.parse(stdout)
+      return { current, all: versions.map(({ version }: { version: string }) => version) }
+    }
+    const first = await train([...few, "--no-gate"], environment)
+    assert.strictEqual(first.code, 0, first.stderr)
+    assert.isUndefined(championIn(""))
+    const good = readFileSync(join(modelDir, "AERO_SLM.pkl"))
+    const second = await train([...few, "--no-gate", "--seed", "7"], environment)
+    assert.strictEqual(second.code, 0, second.stderr)
+    assert.isFalse(readFileSync(join(modelDir, "AERO_SLM.pkl")).equals(good))
+    const beside = championIn("")
+    assert.isDefined(beside)
+
+    const { all } = await versions()
+    assert.lengthOf(all, 2)
+    const back = await runProgram(["models", "rollback", "--model", "AERO SLM"], environment)
+    assert.match(
+      back.stdout,
+      /^AERO_SLM: from .*\nThe next nightly training may publish a new version, if that passes the gate beside this one\n$/
+    )
+    const refused = await train([...few, "--seed", "7", "--json"], environment)
+    assert.strictEqual(refused.code, 3, refused.stderr)
+    const { failed_criteria, output } = JSON.parse(refused.stdout)
+    assert.strictEqual(output, join(modelDir, "AERO_SLM_refused_card.html"))
+    assert.isTrue(refused.stderr.endsWith(`: ${failed_criteria.join("; ")}\n`), refused.stderr)
+    assert.include(refused.stderr, `the model was refused and version ${all[1]} stays published (see `)
+    assert.deepStrictEqual(championIn("refused_"), beside)
+    assert.deepStrictEqual(await versions(), { current: all[1], all })
+
+    const otherKeys = { ...environment, TELEMETRY_ENCRYPTION_KEY: makeModelKeys().encryption }
+    const alone = await train([...few, "--evaluate-only"], otherKeys)
+    assert.strictEqual(alone.code, 2, alone.stderr)
+    assert.match(
+      alone.stderr,
+      /what is published of AERO_SLM will be replaced without a comparison: .*another key, or it was changed/
+    )
+    assert.include(alone.stderr, "there is no model published to judge")
   })
 
   it("trains nothing where no sensor of a model is measured, and says what to send; judges a champion all the same", async () => {
