@@ -149,7 +149,7 @@ describe("telemetry train", () => {
   it("that publishes, compares with what clients have: after a rollback too, and with nothing where that cannot be opened", async () => {
     const modelDir = fresh()
     const environment = { MODEL_DIR: modelDir, TELEMETRY_ENCRYPTION_KEY: makeModelKeys().encryption }
-    const few = ["--min-installations", "2", "--min-points", "100", "--quiet", "--publish", "--days", "1"]
+    const few = ["--min-installations", "2", "--min-points", "100", "--quiet", "--publish"]
     const championIn = (outcome: "" | "refused_") => {
       const text = readFileSync(join(modelDir, `AERO_SLM_${outcome}metrics.json`), "utf8")
       return JSON.parse(text).evaluations.champion
@@ -163,7 +163,7 @@ describe("telemetry train", () => {
     assert.strictEqual(first.code, 0, first.stderr)
     assert.isUndefined(championIn(""))
     const good = readFileSync(join(modelDir, "AERO_SLM.pkl"))
-    const second = await train([...few, "--no-gate", "--seed", "7"], environment)
+    const second = await train([...few, "--no-gate", "--days", "1"], environment)
     assert.strictEqual(second.code, 0, second.stderr)
     assert.isFalse(readFileSync(join(modelDir, "AERO_SLM.pkl")).equals(good))
     const beside = championIn("")
@@ -176,7 +176,7 @@ describe("telemetry train", () => {
       back.stdout,
       /^AERO_SLM: from .*\nThe next nightly training may publish a new version, if that passes the gate beside this one\n$/
     )
-    const refused = await train([...few, "--seed", "7", "--json"], environment)
+    const refused = await train([...few, "--days", "1", "--json"], environment)
     assert.strictEqual(refused.code, 3, refused.stderr)
     const { failed_criteria, output } = JSON.parse(refused.stdout)
     assert.strictEqual(output, join(modelDir, "AERO_SLM_refused_card.html"))
