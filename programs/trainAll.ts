@@ -97,7 +97,7 @@ const trainOne = Effect.fn("trainAll.trainOne")(function* (model: string, isLarg
 
 const count = new Intl.NumberFormat("en")
 
-/** `TARGET_MODELS`, or every model with enough installations, the largest first; and what to say when there are none. */
+/** `TARGET_MODELS`, or every model with enough installations, the largest first; and what to say if there is none. */
 const targetsOf = Effect.fn("trainAll.targets")(function* ({ dataDir, minInstallations, minPoints }: RunOptions) {
   const { targetModels } = yield* Settings.nightly
   if (targetModels.length > 0) {
