@@ -13,6 +13,7 @@
  * which is 100 MB at most for the largest body, and 15 MB for each of the others.
  */
 import { Clock, Context, Data, Effect, Layer } from "effect"
+import { eventLoopTurn } from "../eventLoopTurn.js"
 import { type BodySource, declaredLength, type Room } from "./Body.js"
 import { paceOf } from "./Pace.js"
 
@@ -46,10 +47,6 @@ const longestWaitMs = 15_000
 const mostInTurn = 8
 /** A logger's batch weighs 3.5 MB at most. Heavier ones come one at a time, and the others pass them. */
 const heavyBytes = 5 * 1024 * 1024
-/** Whatever else has arrived is answered before a second of work that nothing can interrupt. */
-const turnOfEventLoop = Effect.async<void>((resume) => {
-  setImmediate(() => resume(Effect.void))
-})
 
 interface Place {
   readonly request: BodySource
@@ -153,7 +150,7 @@ export const makeInFlight = (maxBytes: number) => {
     )
   /** Runs `use`, which takes memory in proportion to `bytes`, once there is some. */
   const inTurn = <A, E, R>(bytes: number, use: Effect.Effect<A, E, R>) =>
-    bytes > heavyBytes ? heavy.withPermits(1)(Effect.zipRight(turnOfEventLoop, use)) : light.withPermits(1)(use)
+    bytes > heavyBytes ? heavy.withPermits(1)(Effect.zipRight(eventLoopTurn, use)) : light.withPermits(1)(use)
   /** Whether all else had better wait. */
   const isCrowded = (): boolean => maxBytes - free > maxBytes * crowdedShare
   return { hold, inTurn, isCrowded }

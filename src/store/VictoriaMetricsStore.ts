@@ -34,10 +34,8 @@ const activity = (field: "records" | "samples") => `${activityMeasurement}_${fie
 
 /** Drained longer ago than this is in the database for certain; the journal knows its digests for much longer. */
 const surelyDrained = Duration.hours(1)
-
 /** A deletion does not see what was written in the last second. */
 const deleteAgain = Schedule.intersect(Schedule.spaced("1 second"), Schedule.recurs(15))
-
 /** The database decides how far back it goes; this only has to be further, and to begin after 1970. */
 const everMs = Duration.toMillis("7300 days")
 
@@ -198,10 +196,7 @@ const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: Victoria
     return yield* orElseLocal(everywhere, Effect.succeed(local))
   })
 
-  /**
-   * What the database counts of each installation and what the journal does; and those that only the database has, which
-   * have sent nothing to this program.
-   */
+  /** What the database counts of each installation and what the journal does; and those that only the database has. */
   const installations = Effect.gen(function* () {
     const found = new Map<string, { lastReceivedMs: number | undefined; records: number; samples: number }>()
     const entry = (id: string) => {
@@ -231,11 +226,12 @@ const make = Effect.fn("VictoriaMetricsStore.make")(function* (options: Victoria
     for (const { id, lastReceivedMs } of yield* journal.installations) {
       entry(id).lastReceivedMs = Math.max(lastReceivedMs ?? 0, entry(id).lastReceivedMs ?? 0)
     }
-    const counted = Array.from(found, ([id, sums]): InstallationSummary => ({ id, ...sums }))
-    const uncounted = ids
-      .filter((id) => isInstallation(id) && !found.has(id) && !journal.isErased(id))
-      .map((id): InstallationSummary => ({ id, lastReceivedMs: undefined, records: undefined, samples: undefined }))
-    return [...counted, ...uncounted].sort((a, b) => (a.id < b.id ? -1 : 1))
+    const uncounted = ids.filter((id) => isInstallation(id) && !found.has(id) && !journal.isErased(id))
+    const summaries = [
+      ...Array.from(found, ([id, sums]): InstallationSummary => ({ id, ...sums })),
+      ...uncounted.map((id) => ({ id, lastReceivedMs: undefined, records: undefined, samples: undefined }))
+    ]
+    return summaries.sort((a, b) => (a.id < b.id ? -1 : 1))
   }).pipe(Effect.catchTag("DatabaseUnavailable", failed("list installations")))
 
   const oldestMs = Effect.gen(function* () {

@@ -10,19 +10,13 @@ import { decodeBody } from "../../src/pipeline/Decode.js"
 import { Encode } from "../../src/pipeline/Encode.js"
 import { type Point, parseLines } from "../support/lineProtocol.js"
 import { type Payload, payloadNames, recentPayload } from "../support/payloads.js"
+import { throughPipeline as bodyThroughPipeline } from "../support/throughPipeline.js"
 
 const nowMs = Date.parse("2026-11-24T12:00:00Z")
 const yearMs = 365 * 86_400_000
 const installation = InstallationId.make("3f2b8c1e-9a47-4d0e-8b65-27c1f0a9d4e3")
 
-/** A body through the stages, as bytes, and back through an independent parser. */
-const throughPipeline = (body: string, now = nowMs) =>
-  Effect.gen(function* () {
-    const submission = yield* decodeBody(Buffer.from(body), now, yearMs, new ByteBuffer())
-    const encoded = yield* (yield* Encode).blocks(submission)
-    const texts = encoded.blocks.map(({ gzippedLines }) => gunzipSync(gzippedLines).toString("latin1"))
-    return { submission, ...encoded, texts, points: texts.flatMap(parseLines) }
-  }).pipe(Effect.provide(Encode.layer), Effect.runPromise)
+const throughPipeline = (body: string, now = nowMs) => bodyThroughPipeline(body, now)
 
 /** What CONTRACT and registry say of one field, written a second time and without regard for speed. */
 const acceptedValue = (name: string, json: unknown): number | undefined => {
@@ -287,25 +281,4 @@ describe("Encode", () => {
       }
     }
   })
-})
-
-it("no block spans more than two days, so that retention finds every sample; nothing is lost by it", async () => {
-  const day = 86_400
-  const at = (days: number, i: number) => nowMs / 1000 - days * day - i
-  const records = [300, 299.5, 40, 3, 0].flatMap((days) =>
-    Array.from({ length: 3 }, (_, i) => ({ timestamp: at(days, i), temp_outside: 1 }))
-  )
-  const body = (data: ReadonlyArray<unknown>) => JSON.stringify({ installation_id: installation, data })
-  const { blocks, points } = await throughPipeline(body(records))
-  assert.lengthOf(points, records.length)
-  assert.isAbove(blocks.length, 3)
-  for (const { firstTimestampMs, lastTimestampMs } of blocks) {
-    assert.isAtMost(lastTimestampMs - firstTimestampMs, 2 * day * 1000)
-  }
-  assert.strictEqual(
-    blocks.reduce((sum, block) => sum + block.records, 0),
-    records.length
-  )
-  assert.strictEqual((await throughPipeline(body(records))).receipt, (await throughPipeline(body(records))).receipt)
-  assert.lengthOf((await throughPipeline(body(records.slice(-1)))).blocks, 1)
 })

@@ -1,0 +1,17 @@
+import { gunzipSync } from "node:zlib"
+import { Effect } from "effect"
+import { ByteBuffer } from "../../src/pipeline/ByteBuffer.js"
+import { decodeBody } from "../../src/pipeline/Decode.js"
+import { Encode } from "../../src/pipeline/Encode.js"
+import { parseLines } from "./lineProtocol.js"
+
+const yearMs = 365 * 86_400_000
+
+/** A body through the stages, as bytes, and back through an independent parser. */
+export const throughPipeline = (body: string, nowMs: number) =>
+  Effect.gen(function* () {
+    const submission = yield* decodeBody(Buffer.from(body), nowMs, yearMs, new ByteBuffer())
+    const encoded = yield* (yield* Encode).blocks(submission)
+    const texts = encoded.blocks.map(({ gzippedLines }) => gunzipSync(gzippedLines).toString("latin1"))
+    return { submission, ...encoded, texts, points: texts.flatMap(parseLines) }
+  }).pipe(Effect.provide(Encode.layer), Effect.runPromise)
