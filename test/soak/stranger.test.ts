@@ -50,7 +50,7 @@ const waitUntil = async (condition: () => boolean, what: string) => {
 const pictureOf = (card: string) =>
   `<!doctype html><style>body{margin:0;display:flex;background:#fff}div{width:700px;height:800px;overflow:hidden;position:relative}
   iframe{border:0;width:700px;height:6000px;position:absolute}</style>
-  <div><iframe src="file://${card}"></iframe></div><div><iframe style="top:-2832px" src="file://${card}"></iframe></div>`
+  <div><iframe src="file://${card}"></iframe></div><div><iframe style="top:-2890px" src="file://${card}"></iframe></div>`
 
 describe.runIf(hasChromium)("a stranger with the README", () => {
   it("comes from a clone to a model card, and nothing on the way looks wrong", { timeout: 1_200_000 }, async () => {
