@@ -18,7 +18,7 @@ import { captureLogs } from "./testServer.js"
 
 /** So many seconds in one, so that pauses and time-outs are real. */
 const factor = 100
-const settle = Duration.seconds(20)
+const settle = Duration.seconds(60)
 
 const inFlightBytes = 1_600_000
 export const journalBytes = 1_000_000
