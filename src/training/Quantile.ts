@@ -1,47 +1,11 @@
 /** Order statistics of large samples. */
 
-const rankOf = (count: number, share: number): number => Math.min(count - 1, Math.floor(share * count))
-
 /** The value below which `share` of the sorted values lie (nearest rank); NaN when there are none. */
 export const quantileOfSorted = (sorted: Float64Array, share: number): number =>
-  sorted.length === 0 ? Number.NaN : sorted[rankOf(sorted.length, share)]!
+  sorted.length === 0 ? Number.NaN : sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!
 
-/**
- * What a sort would put at `rank`, by Hoare's selection: in linear time. Pivots are drawn, so that no shape of data, nor
- * one that is sorted already, makes it quadratic. Pre-condition: no NaN. Reorders `values`.
- */
-const select = (values: Float64Array, rank: number): number => {
-  let draw = 1
-  let left = 0
-  let right = values.length - 1
-  while (left < right) {
-    // Numerical Recipes' linear congruential generator; its high bits are the random ones.
-    draw = (Math.imul(draw, 1_664_525) + 1_013_904_223) >>> 0
-    const pivot = values[left + Math.floor((draw / 2 ** 32) * (right - left + 1))]!
-    let i = left
-    let j = right
-    while (i <= j) {
-      while (values[i]! < pivot) i++
-      while (values[j]! > pivot) j--
-      if (i > j) break
-      const value = values[i]!
-      values[i++] = values[j]!
-      values[j--] = value
-    }
-    if (rank <= j) right = j
-    else if (rank >= i) left = i
-    else break
-  }
-  return values[rank]!
-}
-
-/** The same of values in any order. NaN counts as greater than everything else, -0 as 0. */
-export const quantile = (values: Float64Array, share: number): number => {
-  if (values.length === 0) return Number.NaN
-  const rank = rankOf(values.length, share)
-  const numbers = values.filter((value) => !Number.isNaN(value))
-  return rank < numbers.length ? select(numbers, rank) + 0 : Number.NaN
-}
+/** Exact; sorts a copy, which puts NaN behind everything else. */
+export const quantile = (values: Float64Array, share: number): number => quantileOfSorted(values.slice().sort(), share)
 
 const binsPerDecade = 256
 const decades = 12
