@@ -8,13 +8,10 @@ import { ByteBuffer } from "../../src/pipeline/ByteBuffer.js"
 import { decodeBody } from "../../src/pipeline/Decode.js"
 import type { Point } from "../support/lineProtocol.js"
 import { type Payload, payloadNames, recentPayload } from "../support/payloads.js"
-import { throughPipeline as bodyThroughPipeline } from "../support/throughPipeline.js"
+import { nowMs, throughPipeline } from "../support/throughPipeline.js"
 
-const nowMs = Date.parse("2026-11-24T12:00:00Z")
 const yearMs = 365 * 86_400_000
 const installation = InstallationId.make("3f2b8c1e-9a47-4d0e-8b65-27c1f0a9d4e3")
-
-const throughPipeline = (body: string, now = nowMs) => bodyThroughPipeline(body, now)
 
 /** What CONTRACT and registry say of one field, written a second time and without regard for speed. */
 const acceptedValue = (name: string, json: unknown): number | undefined => {

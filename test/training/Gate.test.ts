@@ -35,18 +35,16 @@ const constant = (score: number): Candidate => ({
   }
 })
 
-/** Alarms only at what the sound model scores above `threshold`; ranks records as it does. */
-const deafer = (threshold: number): Candidate => ({
+/** The sound one with another way of scoring or learning. */
+const altered = (
+  name: string,
+  alter: (detector: Detectors["heating"]) => Partial<Detectors["heating"]>
+): Candidate => ({
   ...sound,
-  name: `above ${threshold}`,
+  name,
   detectors: (features): Detectors => {
     const detectors = sound.detectors(features)
-    const raised = (score: number) =>
-      score <= threshold ? (score * 0.7) / threshold : 1 - ((1 - score) * 0.3) / (1 - threshold)
-    const wrap = ({ scoreOne, ...detector }: Detectors["heating"]) => ({
-      ...detector,
-      scoreOne: (values: Float64Array) => raised(scoreOne(values))
-    })
+    const wrap = (detector: Detectors["heating"]) => ({ ...detector, ...alter(detector) })
     return {
       heating: wrap(detectors.heating),
       cooling: wrap(detectors.cooling),
@@ -56,26 +54,19 @@ const deafer = (threshold: number): Candidate => ({
   }
 })
 
-/** Takes each sensor's value for another's. */
-const shuffled: Candidate = {
-  ...sound,
-  name: "shuffled",
-  detectors: (features): Detectors => {
-    const detectors = sound.detectors(features)
-    const shift = (values: Float64Array) => values.map((_, i) => values[(i + 3) % values.length]!)
-    const wrap = ({ scoreOne, learnOne, ...detector }: Detectors["heating"]) => ({
-      ...detector,
-      scoreOne: (values: Float64Array) => scoreOne(shift(values)),
-      learnOne: (values: Float64Array) => learnOne(shift(values))
-    })
-    return {
-      heating: wrap(detectors.heating),
-      cooling: wrap(detectors.cooling),
-      water: wrap(detectors.water),
-      standby: wrap(detectors.standby)
-    }
-  }
+/** Alarms only at what the sound model scores above `threshold`; ranks records as it does. */
+const deafer = (threshold: number): Candidate => {
+  const raised = (score: number) =>
+    score <= threshold ? (score * 0.7) / threshold : 1 - ((1 - score) * 0.3) / (1 - threshold)
+  return altered(`above ${threshold}`, ({ scoreOne }) => ({ scoreOne: (values) => raised(scoreOne(values)) }))
 }
+
+const shift = (values: Float64Array) => values.map((_, i) => values[(i + 3) % values.length]!)
+/** Takes each sensor's value for another's. */
+const shuffled = altered("shuffled", ({ learnOne, scoreOne }) => ({
+  scoreOne: (values) => scoreOne(shift(values)),
+  learnOne: (values) => learnOne(shift(values))
+}))
 
 const candidates = [
   sound,

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
+import type { Evaluation } from "../../src/training/Evaluation.js"
 import { faultKinds } from "../../src/training/Faults.js"
 import type { HomeRecords } from "../../src/training/HomeRecords.js"
 import { type Judgement, judge } from "../../src/training/Judgement.js"
@@ -34,8 +35,21 @@ const judgeFleet = (
   Effect.runPromise(
     judge(dataset, { ...options, minInstallations }, { champion: undefined, evaluateOnly: false }, quiet)
   )
-const cardOf = (judgement: Judgement, failedCriteria: ReadonlyArray<string>) =>
-  modelCard({ ...about, judgement, evaluation: judgement.evaluations[0]!, failedCriteria, isGated: true })
+/** `overall`: figures that stand there in place of the judgement's own. */
+const cardOf = (
+  judgement: Judgement,
+  failedCriteria: ReadonlyArray<string>,
+  overall: Partial<Evaluation["overall"]> = {}
+) => {
+  const [evaluation] = judgement.evaluations
+  return modelCard({
+    ...about,
+    judgement,
+    evaluation: { ...evaluation!, overall: { ...evaluation!.overall, ...overall } },
+    failedCriteria,
+    isGated: true
+  })
+}
 
 let judgement: Judgement
 beforeAll(async () => {
@@ -115,17 +129,8 @@ describe("ModelCard", () => {
   })
 
   it("warns where more false alarms than are allowed may have been missed for want of time", () => {
-    const [evaluation] = judgement.evaluations
-    const markdownOf = (value: number, high: number) => {
-      const overall = { ...evaluation!.overall, falseAlarmsPerWeek: { value, low: 0, high } }
-      return modelCard({
-        ...about,
-        judgement,
-        evaluation: { ...evaluation!, overall },
-        failedCriteria: [],
-        isGated: true
-      }).markdown
-    }
+    const markdownOf = (value: number, high: number) =>
+      cardOf(judgement, [], { falseAlarmsPerWeek: { value, low: 0, high } }).markdown
     assert.include(
       markdownOf(0, 0.7),
       "* So little was tried that 0.70 false alarms per heat pump and week are not ruled out, more than the 0.5 that are allowed.\n"
@@ -146,14 +151,7 @@ describe("ModelCard", () => {
         "refrigerant undercharge": share(charge),
         "short cycling": share(cycling)
       }
-      const overall = { ...evaluation!.overall, caught: share(0.88), byKind: byKindNow }
-      return modelCard({
-        ...about,
-        judgement,
-        evaluation: { ...evaluation!, overall },
-        failedCriteria: [],
-        isGated: true
-      }).markdown
+      return cardOf(judgement, [], { caught: share(0.88), byKind: byKindNow }).markdown
     }
     assert.include(
       weakened(0.66, 0.7),
